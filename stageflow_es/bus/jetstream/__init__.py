@@ -1,0 +1,23 @@
+"""The bus on NATS JetStream.
+
+- `bus`           `JetStreamBus`: every port over one connection
+- `settings`      what an operator may choose
+- `connection`    the NATS client, proof against what strangers may send
+- `link`          requests, answers, and the JSON API over it
+- `subjects`      what is published where (pure)
+- `streams`       the streams and buckets: created, or checked
+- `event_log`     histories; `group_commit` is how appends of many sessions share one sync
+- `command_log`, `timers`   the two logs an engine reads, with `log_reader`
+- `checkpoints`, `leases`, `definitions`   over `bucket`, a key-value bucket
+- `direct_get`    reading what is stored: from the leader, or in pages
+- `server`        `EmbeddedServer`: a NATS server of our own
+"""
+
+from __future__ import annotations
+
+from stageflow_es.bus.jetstream.bus import JetStreamBus
+from stageflow_es.bus.jetstream.connection import Connection, connect
+from stageflow_es.bus.jetstream.server import EmbeddedServer, find_server
+from stageflow_es.bus.jetstream.settings import BusSettings
+
+__all__ = ["BusSettings", "Connection", "EmbeddedServer", "JetStreamBus", "connect", "find_server"]

@@ -1,0 +1,134 @@
+"""The NATS connection of a bus: nats-py's client, made proof against what strangers may send.
+
+Anyone with permission to send a command chooses its subject's last token and its headers, down to bytes
+that are not UTF-8, and control characters nats-py 2.16 takes for blanks. It stops reading for good, or
+reconnects, when such a message arrives; and a log is read again, so one message would stop an engine for
+ever. Here such bytes become text that can be rejected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
+
+from stageflow_es.errors import OperatorError
+
+_PENDING_BYTES = 64 * 1024 * 1024
+"""Above any batch: while nats-py waits for room in its buffer, it swallows cancellations."""
+_DEFAULTS: dict[str, Any] = {
+    "name": "stageflow",
+    "allow_reconnect": True,
+    "max_reconnect_attempts": -1,
+    "reconnect_time_wait": 0.25,
+    "ping_interval": 10,
+    "max_outstanding_pings": 2,
+    "pending_size": _PENDING_BYTES,
+}
+
+
+class LineParser(Parser):
+    """Reads the protocol as the server writes it: one blank between words, and nothing else is a blank."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        self.buf.extend(data)
+        while self.buf:
+            if self.state == AWAITING_CONTROL_LINE:
+                end = self.buf.find(b"\r\n")
+                if end < 0:
+                    return
+                line = bytes(self.buf[:end])
+                del self.buf[: end + 2]
+                await self._line(line)
+            elif len(self.buf) < self.needed + 2:
+                return
+            else:
+                await self._message()
+
+    async def _line(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        match word.upper():
+            case b"MSG" | b"HMSG":
+                self._expect(word, rest.split(b" "))
+            case b"PING":
+                await self.nc._process_ping()
+            case b"PONG":
+                await self.nc._process_pong()
+            case b"INFO":
+                await self.nc._process_info(json.loads(rest))
+            case b"-ERR":
+                await self.nc._process_err(rest.strip().decode("utf-8", "replace").lower())
+            case b"+OK":
+                pass
+            case _:
+                raise nats_errors.ProtocolError(f"nats: unknown protocol line {line[:80]!r}")
+
+    def _expect(self, word: bytes, words: list[bytes]) -> None:
+        sizes = 2 if word.upper() == b"HMSG" else 1
+        subject, sid, *reply = words[:-sizes]
+        self.msg_arg = {"subject": subject, "sid": int(sid), "reply": reply[0] if reply else b""}
+        self.needed = int(words[-1])
+        self.header_needed = int(words[-2]) if sizes == 2 else 0
+        self.state = AWAITING_MSG_PAYLOAD
+
+    async def _message(self) -> None:
+        headers = bytes(self.buf[: self.header_needed]) or None
+        payload = bytes(self.buf[self.header_needed : self.needed])
+        del self.buf[: self.needed + 2]
+        self.state = AWAITING_CONTROL_LINE
+        arg = self.msg_arg
+        await self.nc._process_msg(arg["sid"], arg["subject"], arg["reply"], payload, headers)
+
+
+class Connection(Client):
+    """A nats-py client that survives any message. Made with `connect`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = LineParser(self)
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, ValueError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg | None:
+        plain = subject.decode("utf-8", "backslashreplace").encode()
+        return super()._build_message(sid, plain, reply, data, headers)
+
+
+async def _quiet(_: Exception) -> None:
+    """Errors of the connection show in the outcome of whatever was under way."""
+
+
+async def connect(servers: str | Sequence[str], *, within: float = 5.0, **options: Any) -> Connection:
+    """A connection that reconnects for ever once it stood. `options` are those of `nats.connect`.
+
+    Raises OperatorError when there is none within that many seconds.
+    """
+    connection = Connection()
+    failures: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        failures[:] = [error]
+
+    addresses = [servers] if isinstance(servers, str) else list(servers)
+    try:
+        async with asyncio.timeout(within):
+            await connection.connect(servers=addresses, **{"error_cb": note, **_DEFAULTS, **options})
+    except (nats_errors.Error, OSError, TimeoutError) as error:
+        await connection.close()
+        reason = failures[0] if failures else error
+        raise OperatorError(f"cannot connect to NATS at {', '.join(addresses)}: {reason}") from error
+    if "error_cb" not in options:
+        connection._error_cb = _quiet
+    return connection

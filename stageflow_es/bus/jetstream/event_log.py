@@ -1,0 +1,90 @@
+"""The event log: one subject a session in one stream, appended to with the session's expected last
+sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stageflow_es.bus.jetstream.direct_get import from_leader, page
+from stageflow_es.bus.jetstream.group_commit import Append, GroupCommit
+from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.settings import BusSettings
+from stageflow_es.bus.jetstream.subjects import Names, check_session_id, is_session_id
+from stageflow_es.engine.ports import Refused, StoredEvent
+
+_HEADERS = 512
+"""More than the headers of an append take of the server's max_payload."""
+_LARGEST_APPEND = 32 * 1024 * 1024
+
+
+class JetStreamEventLog:
+    """`EventLog` on JetStream; see there for what each method promises."""
+
+    def __init__(self, link: Link, settings: BusSettings) -> None:
+        self._link = link
+        self._settings = settings
+        self._names = Names(settings.prefix)
+        batches = link.client.new_inbox().rsplit(".", 1)[1]
+        self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
+
+    async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
+        self._check(session, events)
+        append = Append(session, self._names.append(session), events, expected)
+        self._commit.submit(append)
+        return await append.answer
+
+    async def head(self, session: str) -> StoredEvent | None:
+        if not is_session_id(session):
+            return None
+        stored = await from_leader(
+            self._link, self._names.events, {"last_by_subj": self._names.event(session)}
+        )
+        return StoredEvent(stored.seq, stored.data) if stored else None
+
+    async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
+        head = await self.head(session)
+        if head is None or head.seq <= after:
+            return []
+        events: list[StoredEvent] = []
+        while after < head.seq:
+            part = await self._part(session, after)
+            events += part
+            after = part[-1].seq
+        while events[-1].seq > head.seq:
+            events.pop()
+        return events
+
+    async def close(self) -> None:
+        await self._commit.close()
+
+    async def _part(self, session: str, after: int) -> list[StoredEvent]:
+        """The next events there are, at least one: from a page, or from the leader when a replica lags
+        behind.
+        """
+        subject = self._names.event(session)
+        found = await page(self._link, self._names.events, subject, after + 1, self._settings.page)
+        if not found:
+            query = {"seq": after + 1, "next_by_subj": subject}
+            stored = await from_leader(self._link, self._names.events, query)
+            if stored is None:
+                raise Refused(f"session {session}: its history was purged while it was read")
+            found = [stored]
+        return [StoredEvent(stored.seq, stored.data) for stored in found]
+
+    async def _owner(self, seq: int) -> str | None:
+        stored = await from_leader(self._link, self._names.events, {"seq": seq})
+        return self._names.session_of_event(stored.subject) if stored else None
+
+    def _check(self, session: str, events: Sequence[bytes]) -> None:
+        check_session_id(session)
+        if not 0 < len(events) <= self._settings.batch_messages:
+            most = self._settings.batch_messages
+            raise Refused(
+                f"session {session}: {len(events)} events in one append; 1 to {most} can be stored together"
+            )
+        limit = self._link.client.max_payload - _HEADERS
+        if (largest := max(map(len, events))) > limit:
+            raise Refused(f"session {session}: an event of {largest:,} bytes; the server takes {limit:,}")
+        if sum(map(len, events)) > _LARGEST_APPEND:
+            raise Refused(f"session {session}: an append of more than {_LARGEST_APPEND:,} bytes")

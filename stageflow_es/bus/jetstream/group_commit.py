@@ -1,0 +1,228 @@
+"""Group commit: appends pending at one moment, of many sessions, share one atomic batch and so one sync to
+disk.
+
+One round is in flight at a time; what arrives meanwhile makes up the next. A batch is all or none, so a
+conflict of one session refuses everybody's appends: the culprit is found, told, and the rest is sent again.
+An answer that does not come is everybody's: nobody knows what was stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from itertools import count
+
+from nats.aio.msg import Msg
+
+from stageflow_es.bus.jetstream.link import WRONG_SEQUENCE, ApiError, Link, checked
+from stageflow_es.bus.jetstream.settings import BusSettings
+from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSequence
+
+_HEADER = b"NATS/1.0\r\n"
+_ACTUAL = re.compile(r"wrong last sequence: (\d+)")
+_ROUNDS_WITHOUT_CULPRIT = 5
+
+Heads = Callable[[str], Awaitable[StoredEvent | None]]
+Owner = Callable[[int], Awaitable[str | None]]
+
+
+class Append:
+    """Events of one session that are to be stored together, and the answer to whoever asked for it."""
+
+    __slots__ = ("answer", "events", "expected", "session", "size", "subject")
+
+    def __init__(self, session: str, subject: str, events: Sequence[bytes], expected: int) -> None:
+        self.session = session
+        self.subject = subject.encode()
+        self.events = events
+        self.expected = expected
+        self.size = sum(map(len, events))
+        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def stored(self, last: int) -> None:
+        if not self.answer.done():
+            self.answer.set_result(last)
+
+    def failed(self, error: BusError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class GroupCommit:
+    """Sends appends in rounds. `heads` and `owner` (the session of a sequence) are read from the leader."""
+
+    def __init__(
+        self, link: Link, settings: BusSettings, batch_prefix: str, heads: Heads, owner: Owner
+    ) -> None:
+        self._link = link
+        self._settings = settings
+        self._batch_ids = (f"{batch_prefix}-{number}".encode() for number in count(1))
+        self._heads = heads
+        self._owner = owner
+        self._pending: deque[Append] = deque()
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def submit(self, append: Append) -> None:
+        self._pending.append(append)
+        self._arrived.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="group-commit")
+
+    async def close(self) -> None:
+        """Stop; whoever still waits learns that nobody knows."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for append in self._pending:
+            append.failed(Unanswered("the bus was closed"))
+        self._pending.clear()
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            chosen = self._choose()
+            try:
+                await self._commit(chosen)
+            except Exception as error:
+                unknown = (
+                    error if isinstance(error, Unanswered) else Unanswered(f"a bug on our side: {error!r}")
+                )
+                for append in chosen:
+                    append.failed(unknown)
+            finally:
+                for append in chosen:
+                    append.failed(Unanswered("the bus was closed"))
+
+    def _choose(self) -> list[Append]:
+        """The next round: one append a session, oldest first, within a batch's limits; the cancelled are
+        dropped.
+        """
+        chosen: dict[str, Append] = {}
+        later: list[Append] = []
+        messages = size = 0
+        while self._pending:
+            append = self._pending.popleft()
+            if append.answer.done():
+                continue
+            if append.session in chosen:
+                later.append(append)
+                continue
+            messages += len(append.events)
+            size += append.size
+            if chosen and (messages > self._settings.batch_messages or size > self._settings.batch_bytes):
+                later.append(append)
+                break
+            chosen[append.session] = append
+        self._pending.extendleft(reversed(later))
+        if not self._pending:
+            self._arrived.clear()
+        return list(chosen.values())
+
+    async def _commit(self, appends: list[Append]) -> None:
+        conflicts = blanks = 0
+        while appends:
+            if len(appends) <= self._settings.plain_appends and all(len(one.events) == 1 for one in appends):
+                await self._plain(appends)
+                return
+            try:
+                await self._batch(appends)
+                return
+            except ApiError as error:
+                if error.number not in WRONG_SEQUENCE:
+                    for append in appends:
+                        append.failed(error.as_bus_error(f"session {append.session}: append"))
+                    return
+                culprits = await self._culprits(appends, error, thorough=conflicts > 1)
+            conflicts += 1
+            blanks += not culprits
+            if blanks > _ROUNDS_WITHOUT_CULPRIT:
+                raise Unanswered("appends are refused for a conflict that is not to be found")
+            for append in culprits:
+                append.failed(
+                    WrongSequence(f"session {append.session}: its last sequence is not {append.expected}")
+                )
+            appends = [one for one in appends if one not in culprits and not one.answer.done()]
+
+    async def _plain(self, appends: list[Append]) -> None:
+        """Each on its own, all under way together."""
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[Msg]] = [loop.create_future() for _ in appends]
+        frames = bytearray()
+        with ExitStack() as replies:
+            for append, answer in zip(appends, answers, strict=True):
+                reply = replies.enter_context(self._link.expecting(answer.set_result))
+                frames += _frame(append.subject, reply.encode(), _expected(append.expected), append.events[0])
+            await self._link.write(bytes(frames))
+            await asyncio.wait(answers, timeout=self._link.timeout)
+            for append, answer in zip(appends, answers, strict=True):
+                await self._settle(append, answer)
+
+    async def _settle(self, append: Append, answer: asyncio.Future[Msg]) -> None:
+        what = f"session {append.session}: append"
+        try:
+            if not answer.done():
+                raise Unanswered(f"no answer to {what}")
+            append.stored(int(checked(await self._link.answered(answer, what))["seq"]))
+        except ApiError as error:
+            append.failed(error.as_bus_error(what))
+        except Unanswered as error:
+            append.failed(error)
+
+    async def _batch(self, appends: list[Append]) -> None:
+        """All of them or none. Raises ApiError when refused."""
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        with self._link.expecting(lambda msg: None if answer.done() else answer.set_result(msg)) as reply:
+            await self._link.write(_batch_frames(appends, next(self._batch_ids), reply.encode()))
+            ack = checked(await self._link.answered(answer, "a batch of appends"))
+        last = int(ack["seq"]) - sum(len(append.events) for append in appends)
+        for append in appends:
+            last += len(append.events)
+            append.stored(last)
+
+    async def _culprits(self, appends: list[Append], error: ApiError, thorough: bool) -> list[Append]:
+        """Whose expectation is wrong: the one the error names, or by every head when it names none."""
+        named = _ACTUAL.search(error.description)
+        if named and int(named.group(1)) and not thorough:
+            actual = int(named.group(1))
+            session = await self._owner(actual)
+            found = [one for one in appends if one.session == session and one.expected != actual]
+            if found:
+                return found
+        heads = await asyncio.gather(*(self._heads(append.session) for append in appends))
+        return [
+            one for one, head in zip(appends, heads, strict=True) if one.expected != (head.seq if head else 0)
+        ]
+
+
+def _expected(sequence: int) -> bytes:
+    return b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % sequence
+
+
+def _frame(subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> bytes:
+    size = len(_HEADER) + len(headers) + 2
+    return b"HPUB %b %b %d %d\r\n%b%b\r\n%b\r\n" % (
+        subject, reply, size, size + len(payload), _HEADER, headers, payload,
+    )  # fmt: skip
+
+
+def _batch_frames(appends: list[Append], batch_id: bytes, reply: bytes) -> bytes:
+    """The frames of one atomic batch; the last one commits it, and only that one is answered."""
+    left = sum(len(append.events) for append in appends)
+    frames = bytearray()
+    number = 0
+    for append in appends:
+        expected = _expected(append.expected)
+        for event in append.events:
+            number += 1
+            left -= 1
+            headers = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n%b" % (batch_id, number, expected)
+            expected = b""
+            if left:
+                frames += _frame(append.subject, b"", headers, event)
+            else:
+                frames += _frame(append.subject, reply, headers + b"Nats-Batch-Commit: 1\r\n", event)
+    return bytes(frames)

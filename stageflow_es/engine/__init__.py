@@ -1,0 +1,19 @@
+"""The shell around the core: what turns decisions into appended events, and outstanding work into running stages.
+
+ports        what the engine needs of a bus, as Protocols
+engine       a member of the cluster: leases, its share of the partitions
+partition    one partition: reading commands and fires in order, the checkpoint, taking over
+ledger       how far a log has been dealt with
+actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs)
+runner       one run of one stage; stage_view is the session as the stage sees it, stopwatch its timeout
+places       how many sessions run stages at once
+intake       from a message on the bus to a command of the core
+definitions  pipelines by digest and by name
+loading      a session's state from its history
+local        sessions in this process, without a server: StageFlow's own API
+"""
+
+from stageflow_es.engine.engine import Engine
+from stageflow_es.engine.settings import EngineSettings
+
+__all__ = ["Engine", "EngineSettings"]

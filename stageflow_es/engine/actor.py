@@ -1,0 +1,316 @@
+"""One session at work: it takes commands in order, appends what the core decides, and keeps the stages running.
+
+The state runs ahead of the log by what is being appended. Nothing outside is told before an append is durable; when
+one is refused or unanswered the actor forgets its state, reads the log again, and decides the same commands anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from stageflow_es.engine.debts import Debts
+from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem
+from stageflow_es.engine.patience import surely
+from stageflow_es.engine.ports import EventLog, Refused, Timers, Unanswered, WrongSequence
+from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.engine.workers import Workers
+from stageflow_es.errors import Bug, Problem
+from stageflow_es.pipeline import Catalog
+from stageflow_es.session import Refused as NoSession
+from stageflow_es.session import State, decide, seal
+from stageflow_es.session import commands as cmd
+from stageflow_es.session.decide import command_body
+from stageflow_es.session.events import Event
+from stageflow_es.session.wire import rejection
+from stageflow_es.stages import BaseStage
+
+log = structlog.get_logger(__name__)
+
+STALE_PAUSE = 0.05
+
+
+class Host(Protocol):
+    """What an actor needs of the engine it lives in."""
+
+    name: str
+    settings: EngineSettings
+    catalog: Catalog
+    stages: Mapping[str, type[BaseStage]]
+    events: EventLog
+    timers: Timers
+
+    def now(self) -> datetime: ...
+
+    def at(self) -> str:
+        """The present moment for a command."""
+
+    async def load(self, session: str, least: int) -> State:
+        """The session's state from a leader read made now, of version `least` at the least; `n` 0: there is none."""
+
+    def cancel_timer(self, session: str, timer: str) -> None:
+        """Cancel a durable timer in the background, as well as that goes."""
+
+    async def reject(self, session: str, command_seq: int, data: bytes) -> None: ...
+
+    def wants_place(self, actor: Actor) -> bool:
+        """Ask for a place to begin running stages; False: it is queued, `placed` is called when its turn comes."""
+
+    def busy(self, actor: Actor, busy: bool) -> None:
+        """Say whether stages of the session run."""
+
+    def rest(self, actor: Actor) -> None:
+        """The actor has nothing to do and nothing in memory worth keeping."""
+
+
+class Actor:
+    """The actor of one session. `recovered`: its stages may have been running in an engine that died; `after_crash`:
+    they may, if its first command turns out to be applied already; `least`: the version it has at the least."""
+
+    def __init__(
+        self, session: str, host: Host, *, recovered: bool = False, after_crash: bool = False, least: int = 0
+    ) -> None:
+        self.session = session
+        self.host = host
+        self.least = least
+        self.appending = False
+        self._recovered = recovered
+        self._after_crash = after_crash
+        self.state: State | None = None
+        self.queued = False
+        self.placed = False
+        self.last_command = 0
+        self.last_fire = 0
+        self.workers = Workers(self)
+        self._debts = Debts(self)
+        self._inbox: deque[Item] = deque()
+        self._posted = 0
+        self._loaded_at = 0
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # --- from outside ---
+
+    def post(self, item: Item) -> None:
+        """Give the actor something to do, after all it was given before."""
+        if self._closed:
+            item.abandon()
+            return
+        self._posted += 1
+        item.mark = self._posted
+        self._inbox.append(item)
+        self.poke()
+
+    def poke(self) -> None:
+        """Have the actor look what is outstanding."""
+        if self._task is None and not self._closed:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name=f"session {self.session}")
+
+    def grant_place(self) -> None:
+        self.queued, self.placed = False, True
+        self.poke()
+
+    def close(self) -> None:
+        """Drop everything at once: whatever was not durable is the log's to tell."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+        self.workers.close()
+        self._debts.close()
+        for item in self._inbox:
+            item.abandon()
+        self._inbox.clear()
+        self.host.busy(self, False)
+
+    @property
+    def working(self) -> bool:
+        """Whether something is being decided or appended right now."""
+        return self._task is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to do here and nothing in memory is needed."""
+        return not (self._inbox or self.queued or self.workers.occupied or self._debts.local)
+
+    # --- the work ---
+
+    async def _work(self) -> None:
+        try:
+            while await self._turn():
+                pass
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("actor_crashed", session=self.session)
+            self.state = None
+            await asyncio.sleep(STALE_PAUSE)
+            self._task = None
+            self.poke()
+            return
+        self._task = None
+        self.host.busy(self, self.workers.busy)
+        if self.idle:
+            self.host.rest(self)
+
+    async def _turn(self) -> bool:
+        """Do the next thing that is outstanding; False when there is none."""
+        if self.state is None:
+            await self._load()
+        state = self.state
+        assert state is not None
+        if await self._debts.pay(state):
+            return True
+        data, dealt = self._decide(state)
+        if data and not await self._append(state, data):
+            return True
+        for _ in range(dealt):
+            self._settle(self._inbox.popleft())
+        if data or dealt:
+            return True
+        if self._inbox:
+            await self._look_closer(state, self._inbox[0])
+            return True
+        again = self.workers.reconcile(state)
+        if self.queued and not self.workers.occupied and not self._debts.local:
+            self.state = None
+        return again and self.state is not None
+
+    async def _load(self) -> None:
+        mark = self._posted
+        state = await self.host.load(self.session, self.least)
+        self._loaded_at = mark
+        self.least = max(self.least, state.n)
+        head = self._inbox[0] if self._inbox else None
+        if isinstance(head, BusItem) and self._after_crash:
+            self._recovered = self._recovered or head.bus_command.seq <= state.last_command
+        if self._recovered:
+            self.workers.suspect(state)
+        self._recovered = self._after_crash = False
+        self.state = state
+
+    def _decide(self, state: State) -> tuple[list[bytes], int]:
+        """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,
+        and how many items are dealt with once those are durable."""
+        data: list[bytes] = []
+        dealt = 0
+        limit = self.host.settings.append_limit
+        at = self.host.at()
+        while len(data) < limit and not self._debts.owes_rejection(state):
+            item = self._inbox[dealt] if dealt < len(self._inbox) else None
+            command = cmd.Advance(at=at, by=self.host.name) if item is None else item.command
+            events = self._ask(state, item, command)
+            if events is None:
+                break
+            if events:
+                data += [seal(state, event) for event in events]
+            elif item is None:
+                break
+            else:
+                dealt += 1
+        return data, dealt
+
+    def _ask(self, state: State, item: Item | None, command: cmd.AnyCommand) -> list[Event] | None:
+        """The next events; None when only a closer look can tell what the item means."""
+        if state.n == 0 and isinstance(item, BusItem) and item.pipeline is not None:
+            state.pipeline = item.pipeline
+        try:
+            answer = decide(state, command, self.host.catalog)
+        except Exception:
+            log.exception("decide_failed", session=self.session, command=type(command).__name__)
+            if not isinstance(item, BusItem) or isinstance(command, cmd.Refuse):
+                raise
+            problems = (Problem(message="this engine could not decide the command; the fault is not the sender's"),)
+            body = command_body(item.bus_command)
+            fields = {
+                "seq": item.bus_command.seq,
+                "id": item.bus_command.id,
+                "at": command.at,
+                "by": command.by,
+            }
+            item.command = cmd.Refuse(**fields, problems=problems, body=body)
+            return self._ask(state, item, item.command)
+        if isinstance(answer, NoSession):
+            return None if item is not None else []
+        if not answer and isinstance(item, FireItem) and item.fire.timer not in state.timers and not item.checked:
+            return None
+        return answer
+
+    async def _append(self, state: State, data: list[bytes]) -> bool:
+        """Store new events. On any doubt the state is dropped, to be read again."""
+        self.appending = True
+        try:
+            state.seq = await self.host.events.append(self.session, data, state.seq)
+        except (WrongSequence, Unanswered):
+            self.state = None
+            return False
+        except Refused as problem:
+            self.state = None
+            self._too_large(problem)
+            return False
+        finally:
+            self.appending = False
+        self.least = state.n
+        return True
+
+    def _too_large(self, problem: Refused) -> None:
+        """The bus refuses these events for good: fail the run, or reject the command, that brought them."""
+        if not self._inbox:
+            raise Bug(f"session {self.session}: an internal transition was refused: {problem}")
+        item = self._inbox[0]
+        message = f"what follows from this cannot be stored: {problem}"
+        match item:
+            case BusItem():
+                command = item.bus_command
+                fields = {"seq": command.seq, "id": command.id, "at": command.at, "by": command.by}
+                item.command = cmd.Refuse(**fields, problems=(Problem(message=message),))
+            case ReportItem(command=cmd.RunReport() as report):
+                item.command = cmd.FailStage(
+                    at=report.at, by=report.by, run=report.run, error_type="TooLarge", message=message
+                )
+            case _:
+                raise Bug(f"session {self.session}: {message}")
+
+    def _settle(self, item: Item) -> None:
+        if isinstance(item, BusItem):
+            self.last_command = max(self.last_command, item.bus_command.seq)
+            self.placed = self.placed or not isinstance(item.bus_command, cmd.Start)
+        elif isinstance(item, FireItem):
+            self.last_fire = max(self.last_fire, item.fire.seq)
+            self.placed = True
+        item.settle()
+
+    async def _look_closer(self, state: State, item: Item) -> None:
+        """The item means nothing to the state in memory: only a leader read made after it was read may say so."""
+        fresh = item.mark <= self._loaded_at
+        if not fresh:
+            self.state = None
+            if isinstance(item, FireItem):
+                self.least = max(self.least, item.fire.n)
+            return
+        if isinstance(item, FireItem) and state.n < item.fire.n:
+            await asyncio.sleep(STALE_PAUSE)
+            self.state = None
+            self.least = max(self.least, item.fire.n)
+            return
+        if isinstance(item, FireItem):
+            item.checked = True
+            if state.n > 0:
+                return
+        elif isinstance(item, BusItem):
+            await self._answer_stranger(item)
+        self._inbox.popleft()
+        self._settle(item)
+
+    async def _answer_stranger(self, item: BusItem) -> None:
+        """Reject a command to a session that does not exist: there is no history to record it in."""
+        assert self.state is not None
+        answer = decide(self.state, item.command, self.host.catalog)
+        assert isinstance(answer, NoSession)
+        command = item.bus_command
+        data = rejection(command_body(command), command.seq, list(answer.problems))
+        await surely(lambda: self.host.reject(self.session, command.seq, data))

@@ -1,0 +1,66 @@
+"""Pipelines by digest: compiled once, checked against their digest, stored before a session names them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from stageflow_es.engine.patience import surely
+from stageflow_es.engine.ports import Definitions
+from stageflow_es.errors import OperatorError, Problem
+from stageflow_es.pipeline import Catalog, Pipeline, canonical, digest_of, validate
+
+CACHED = 256
+
+
+class Library:
+    """The definitions of a bus, with the compiled ones kept."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._compiled: OrderedDict[str, Pipeline] = OrderedDict()
+
+    async def by_digest(self, digest: str) -> Pipeline:
+        """The pipeline a session is pinned to. Raises OperatorError when it is not stored, or not what was stored."""
+        known = self._compiled.get(digest)
+        if known is not None:
+            self._compiled.move_to_end(digest)
+            return known
+        data = await surely(lambda: self._definitions.get(digest))
+        if data is None:
+            raise OperatorError(f"definition {digest} is not stored: was the pipelines bucket deleted?")
+        if digest_of(data) != digest:
+            raise OperatorError(f"definition {digest} does not have that digest: it was changed after it was stored")
+        return self._keep(Pipeline.trusted(data))
+
+    async def by_reference(self, reference: str) -> Pipeline | list[Problem]:
+        """The pipeline of a `name` or `name@digest`, or why there is none."""
+        name, _, wanted = reference.partition("@")
+        versions = await surely(lambda: self._definitions.versions(name)) if wanted else []
+        if wanted:
+            found = [digest for digest in versions if digest.startswith(wanted)]
+            digest = found[-1] if len(set(found)) == 1 else None
+        else:
+            digest = await surely(lambda: self._definitions.resolve(name))
+        if digest is None:
+            return [Problem(path="/pipeline", message=f"no pipeline {reference!r} is registered")]
+        return await self.by_digest(digest)
+
+    async def inline(self, document: dict[str, Any], stages: Catalog) -> Pipeline | list[Problem]:
+        """The pipeline of a definition in a start, stored under its digest, or everything that is wrong with it."""
+        data = canonical(document)
+        digest = digest_of(data)
+        known = self._compiled.get(digest)
+        if known is not None:
+            return known
+        problems = [problem for problem in validate(document, stages) if problem.severity == "error"]
+        if problems:
+            return problems
+        await surely(lambda: self._definitions.put(data))
+        return self._keep(Pipeline.trusted(data))
+
+    def _keep(self, pipeline: Pipeline) -> Pipeline:
+        self._compiled[pipeline.digest] = pipeline
+        if len(self._compiled) > CACHED:
+            self._compiled.popitem(last=False)
+        return pipeline

@@ -1,0 +1,202 @@
+"""The engine: a named member of the cluster that holds its fair share of the partitions and works on them.
+
+Leases only spare work; what makes two engines on one partition harmless is the event log's expected sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from stageflow_es.engine.clock import Clock, SystemClock
+from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.intake import Intake
+from stageflow_es.engine.loading import Loader
+from stageflow_es.engine.partition import Partition
+from stageflow_es.engine.places import Places
+from stageflow_es.engine.ports import Bus, BusError
+from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.errors import OperatorError
+from stageflow_es.session import State
+from stageflow_es.stages import BaseStage, get_stages, spec_of
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """Runs sessions of a bus. `name` must be its own; restarted under the same name it resumes its work at once.
+
+    `stages`: the stage classes it can run, by name; None: all that are registered when it starts.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        name: str = "engine",
+        settings: EngineSettings | None = None,
+        stages: Mapping[str, type[BaseStage]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.bus = bus
+        self.name = name
+        self.settings = settings or EngineSettings()
+        self.clock = clock or SystemClock()
+        self.stages = dict(get_stages() if stages is None else stages)
+        self.catalog = {stage: spec_of(class_) for stage, class_ in self.stages.items()}
+        self.library = Library(bus.definitions)
+        self.intake = Intake(self.library, self.catalog, self.clock, name)
+        self.places = Places(self.settings.max_running)
+        self._loader = Loader(bus.events, self.library)
+        self._held: dict[int, _Held] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._serving = asyncio.Event()
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Begin. Returns once this engine serves every partition it could take at first."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"engine {self.name}")
+        serving = asyncio.get_running_loop().create_task(self._serving.wait())
+        await asyncio.wait({self._task, serving}, return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def wait(self) -> None:
+        """Return when the engine has stopped; raises what stopped it."""
+        assert self._task is not None
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Hand everything over and end: another engine goes on without waiting for the leases to run out."""
+        await asyncio.gather(*(held.partition.hand_over() for held in self._held.values()))
+        await self._halt()
+        for number, held in self._held.items():
+            with suppress(BusError):
+                await self.bus.leases.release(number, self.name, held.lease)
+        self._held.clear()
+        with suppress(BusError):
+            await self.bus.leases.withdraw(self.name)
+
+    async def kill(self) -> None:
+        """End without any farewell, as a crash would. For tests and simulations."""
+        await self._halt()
+
+    async def _halt(self) -> None:
+        tasks = [held.task for held in self._held.values()] + list(self._background)
+        if self._task is not None:
+            tasks.append(self._task)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- leases ---
+
+    async def _run(self) -> None:
+        term = self.settings.takeover
+        renewed = -term
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if loop.time() - renewed >= term / 3:
+                    renewed = loop.time()
+                    await self._renew()
+                await self._balance()
+            except BusError as problem:
+                log.warning("leases_unreachable", engine=self.name, problem=str(problem))
+            self._restart_lost()
+            if not self._serving.is_set() and self._held:
+                await asyncio.gather(*(held.partition.serving.wait() for held in self._held.values()))
+                self._serving.set()
+            await asyncio.sleep(min(term / 8, 0.5))
+
+    async def _renew(self) -> None:
+        await self.bus.leases.announce(self.name)
+        for number, held in list(self._held.items()):
+            revision = await self.bus.leases.renew(number, self.name, held.lease)
+            if revision is None:
+                log.warning("lease_lost", partition=number, engine=self.name)
+                await self._let_go(number)
+            else:
+                held.lease = revision
+
+    async def _balance(self) -> None:
+        """Take free partitions up to a fair share; hand over what is above it."""
+        members = set(await self.bus.leases.members()) | {self.name}
+        share = -(-self.bus.partitions // len(members))
+        for number in list(self._held)[share:]:
+            held = self._held[number]
+            await held.partition.hand_over()
+            await self._let_go(number)
+            await self.bus.leases.release(number, self.name, held.lease)
+        for number in range(self.bus.partitions):
+            if len(self._held) >= share:
+                break
+            if number in self._held:
+                continue
+            lease = await self.bus.leases.acquire(number, self.name)
+            if lease is not None:
+                self._hold(number, lease)
+
+    def _hold(self, number: int, lease: int) -> None:
+        partition = Partition(self, number)
+        task = asyncio.get_running_loop().create_task(partition.run(), name=f"partition {number}")
+        self._held[number] = _Held(partition, task, lease)
+
+    async def _let_go(self, number: int) -> None:
+        held = self._held.pop(number)
+        held.task.cancel()
+        await asyncio.gather(held.task, return_exceptions=True)
+
+    def _restart_lost(self) -> None:
+        """A partition whose checkpoint was refused is taken over anew, while its lease is ours."""
+        for number, held in list(self._held.items()):
+            if held.task.done():
+                error = None if held.task.cancelled() else held.task.exception()
+                if error is not None:
+                    raise _worst(error)
+                self._hold(number, held.lease)
+
+    # --- for the partitions ---
+
+    async def load(self, session: str, least: int) -> State:
+        """A session's state from a leader read made now, at least of version `least`."""
+        return await self._loader.load(session, least)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something whose failure does not matter."""
+        task = asyncio.get_running_loop().create_task(_quietly(work))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+class _Held:
+    """A partition in our hands, the task working on it, and its lease's revision."""
+
+    __slots__ = ("lease", "partition", "task")
+
+    def __init__(self, partition: Partition, task: asyncio.Task[None], lease: int) -> None:
+        self.partition = partition
+        self.task = task
+        self.lease = lease
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    with suppress(BusError):
+        await work
+
+
+def _worst(error: BaseException) -> BaseException:
+    """The operator's error inside a group of errors, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        found = error.subgroup(OperatorError)
+        inner = (found or error).exceptions[0]
+        return _worst(inner)
+    return error

@@ -1,0 +1,78 @@
+"""What an actor is given to do, in order: commands from the bus, fires, and reports of its own stage runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from stageflow_es.engine.ports import Fire
+from stageflow_es.pipeline import Pipeline
+from stageflow_es.session.commands import AnyCommand, BusCommand
+
+
+class Item:
+    """One entry. `settle` is called once it has been dealt with for good: durable, or found to change nothing."""
+
+    __slots__ = ("checked", "command", "mark")
+
+    def __init__(self, command: AnyCommand) -> None:
+        self.command = command
+        self.mark = 0
+        self.checked = False
+
+    def settle(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class BusItem(Item):
+    """A command read from the log; `pipeline` is what a start begins."""
+
+    __slots__ = ("_handled", "bus_command", "pipeline")
+
+    def __init__(
+        self,
+        command: AnyCommand,
+        bus_command: BusCommand,
+        handled: Callable[[], None],
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        super().__init__(command)
+        self.bus_command = bus_command
+        self.pipeline = pipeline
+        self._handled = handled
+
+    def settle(self) -> None:
+        self._handled()
+
+
+class FireItem(Item):
+    """A timer's fire read from its log."""
+
+    __slots__ = ("_handled", "fire")
+
+    def __init__(self, command: AnyCommand, fire: Fire, handled: Callable[[], None]) -> None:
+        super().__init__(command)
+        self.fire = fire
+        self._handled = handled
+
+    def settle(self) -> None:
+        self._handled()
+
+
+class ReportItem(Item):
+    """A report of a stage run, which waits for it to be durable."""
+
+    __slots__ = ("done",)
+
+    def __init__(self, command: AnyCommand, done: asyncio.Future[None] | None) -> None:
+        super().__init__(command)
+        self.done = done
+
+    def settle(self) -> None:
+        if self.done is not None and not self.done.done():
+            self.done.set_result(None)
+
+    def abandon(self) -> None:
+        if self.done is not None:
+            self.done.cancel()

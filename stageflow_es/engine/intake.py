@@ -1,0 +1,69 @@
+"""From a message of the command log to a command of the core. Whatever is wrong with it becomes a `Refuse`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from stageflow_es.engine.clock import Clock, rfc3339
+from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.ports import CommandMessage
+from stageflow_es.errors import Problem
+from stageflow_es.pipeline import Catalog, Pipeline
+from stageflow_es.session import commands as cmd
+from stageflow_es.session.wire import ControlBody, InputBody, StartBody, parse_command
+
+log = structlog.get_logger(__name__)
+
+SHOWN = 200
+"""Characters of an unreadable body that a rejection repeats."""
+
+
+class Intake:
+    """Parses commands and finds the pipelines they start."""
+
+    def __init__(self, library: Library, catalog: Catalog, clock: Clock, by: str) -> None:
+        self._library = library
+        self._catalog = catalog
+        self._clock = clock
+        self._by = by
+
+    async def prepare(self, message: CommandMessage) -> tuple[cmd.BusCommand, Pipeline | None]:
+        """The command of a message, and the pipeline if it starts one. Never raises for what a sender did."""
+        fields = {"at": rfc3339(self._clock.now()), "by": self._by, "seq": message.seq, "id": message.id}
+        body = parse_command(message.kind, message.session, message.data)
+        match body:
+            case StartBody():
+                return await self._start(body, fields)
+            case InputBody():
+                return cmd.Input(**fields, type=body.type, payload=body.payload), None
+            case ControlBody():
+                control = cmd.Control(**fields, action=body.action, scope=body.scope, reason=body.reason)
+                return control, None
+            case problems:
+                text = bytes(message.data[:SHOWN]).decode("utf-8", "replace")
+                shown = {"command": message.kind, "body": text}
+                return cmd.Refuse(**fields, problems=tuple(problems), body=shown), None
+
+    async def _start(self, body: StartBody, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline | None]:
+        name = body.pipeline if isinstance(body.pipeline, str) else None
+        try:
+            if isinstance(body.pipeline, str):
+                found = await self._library.by_reference(body.pipeline)
+            else:
+                found = await self._library.inline(body.pipeline, self._catalog)
+        except Exception:
+            log.exception("start_not_prepared", pipeline=name)
+            found = [Problem(path="/pipeline", message="this definition could not be prepared; the fault is ours")]
+        if isinstance(found, list):
+            shown = {"command": "start", "pipeline": name}
+            return cmd.Refuse(**fields, problems=tuple(found), body=shown), None
+        start = cmd.Start(
+            **fields,
+            pipeline=name.partition("@")[0] if name else None,
+            payload=body.payload,
+            labels=body.labels,
+            paused=body.paused,
+        )
+        return start, found

@@ -1,0 +1,237 @@
+"""One run of one stage: the user's coroutine, and the durable calls it makes.
+
+Calls are matched to what an earlier run of the same attempt recorded by kind, name and occurrence; what is recorded
+is returned instead of happening twice. A run that was cancelled reports nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from stageflow_es.engine.inbox import ReportItem
+from stageflow_es.engine.stage_view import SessionView, plain
+from stageflow_es.engine.stopwatch import Stopwatch
+from stageflow_es.pipeline import StageNode
+from stageflow_es.session import State
+from stageflow_es.session import commands as cmd
+from stageflow_es.session.paths import copy
+from stageflow_es.session.state import Record, Run
+from stageflow_es.stages import BaseStage
+
+if TYPE_CHECKING:
+    from stageflow_es.engine.actor import Actor
+
+MAX_MESSAGE = 4_000
+"""Characters of an exception's text that are recorded."""
+
+
+class StageRun:
+    """The runtime of one stage (see `stages.runtime.StageRuntime`). `id` is the run as the core knows it."""
+
+    def __init__(
+        self, actor: Actor, state: State, path: str, run: Run, node: StageNode, stage: type[BaseStage]
+    ) -> None:
+        self.id = run.id(path)
+        self.attempt = run.attempt
+        self.missing = frozenset(run.missing)
+        self.idempotency_key = f"{state.session}:{path}:{node.id}:{run.visit}"
+        self.session = SessionView(actor, state, path)
+        self._actor = actor
+        self._run = run
+        self._node = node
+        self._stage = stage
+        self._task: asyncio.Task[None] | None = None
+        self._occurrences: dict[str, int] = {}
+        self._recorded = dict(run.records)
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._dead = False
+        self._park: asyncio.TimerHandle | None = None
+        self._stopwatch = Stopwatch(stage.timeout, self._time_out)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The mapped arguments, copied anew."""
+        return {name: copy(value) for name, value in self._run.arguments.items()}
+
+    @property
+    def resting(self) -> bool:
+        """Whether the stage waits and does nothing else."""
+        return self._run.blocked > 0
+
+    # --- life ---
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._execute(), name=f"stage {self.id}")
+
+    def cancel(self) -> None:
+        """End the run without a report."""
+        self._dead = True
+        self._stopwatch.stop()
+        self._forget_park()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _execute(self) -> None:
+        try:
+            stage = self._stage.bind(
+                stage_id=self._node.id,
+                config=self._node.config,
+                arguments=self._node.arguments,
+                outputs=self._node.outputs,
+                runtime=self,
+            )
+            self._stopwatch.start()
+            await stage.run()
+            report = self._completion()
+        except asyncio.CancelledError:
+            if self._dead or not self._stopwatch.expired:
+                if not self._dead:
+                    self._finish(self._failure("CancelledError", "the stage was cancelled from inside"))
+                raise
+            report = self._failure("TimeoutError", f"ran longer than {self._stage.timeout} s", timed_out=True)
+        except Exception as error:
+            report = self._failure(type(error).__name__, str(error)[:MAX_MESSAGE])
+        self._finish(report)
+
+    def _finish(self, report: cmd.AnyCommand) -> None:
+        self._stopwatch.stop()
+        self._forget_park()
+        if not self._dead:
+            self._dead = True
+            self._actor.workers.finished(self)
+            self._actor.post(ReportItem(report, None))
+
+    def _completion(self) -> cmd.AnyCommand:
+        made = {f"{call}:{i}" for call, count in self._occurrences.items() for i in range(count)}
+        leftover = [key for key, record in self._recorded.items() if record.kind != "step" and key not in made]
+        if leftover:
+            message = f"the repeated run did not make the recorded call {leftover[0]!r}: a stage must repeat its calls"
+            return self._failure("StageMismatch", message)
+        host = self._actor.host
+        return cmd.CompleteStage(at=host.at(), by=host.name, run=self.id, writes=self.session.context.writes)
+
+    def _failure(self, kind: str, message: str, *, timed_out: bool = False) -> cmd.FailStage:
+        stage = self._stage
+        return cmd.FailStage(
+            at=self._actor.host.at(),
+            by=self._actor.host.name,
+            run=self.id,
+            error_type=kind,
+            message=message,
+            timed_out=timed_out,
+            retries=stage.retries,
+            delay=stage.retry_delay,
+            backoff=stage.retry_backoff,
+        )
+
+    def _time_out(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- what the stage asks for ---
+
+    def complete(self, outputs: dict[str, Any]) -> None:
+        """Take output values; those the node does not map are dropped."""
+        for key, value in outputs.items():
+            if key in self._node.outputs:
+                self.session.context.set(self._node.outputs[key], value)
+
+    def emit(self, name: str, payload: dict[str, Any]) -> None:
+        key, record = self._call("emit", name)
+        if record is None:
+            self._report(cmd.EmitEvent, key=key, name=name, payload=plain(payload, f"the payload of event {name!r}"))
+
+    async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
+        key, record = self._call("step", name)
+        if record is None:
+            value = plain(await function(*args), f"the result of step {name!r}")
+            await self._durably(cmd.RecordStep, key=key, name=name, value=value)
+            return value
+        return copy(record.value)
+
+    async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:
+        key, record = self._call("wait", type_)
+        if record is None:
+            await self._durably(cmd.OpenWait, key=key, type=type_, schema=schema, timeout=timeout, alone=self._alone())
+        value = await self._answer(key)
+        return copy(value) if isinstance(value, dict) else None
+
+    async def sleep(self, seconds: float) -> None:
+        key, record = self._call("sleep", "")
+        if record is None:
+            await self._durably(cmd.StartSleep, key=key, seconds=float(seconds), alone=self._alone())
+        await self._answer(key)
+
+    def _alone(self) -> bool:
+        """Whether the stage itself makes the call, and not a task it runs beside other things."""
+        return asyncio.current_task() is self._task
+
+    def _call(self, kind: str, name: str) -> tuple[str, Record | None]:
+        if self._dead:
+            raise asyncio.CancelledError
+        call = f"{kind}:{name}"
+        count = self._occurrences.get(call, 0)
+        self._occurrences[call] = count + 1
+        key = f"{call}:{count}"
+        return key, self._recorded.get(key)
+
+    def _report(self, report: type[cmd.RunReport], **fields: Any) -> asyncio.Future[None]:
+        host = self._actor.host
+        done = asyncio.get_running_loop().create_future()
+        command: Any = report(at=host.at(), by=host.name, run=self.id, **fields)
+        self._actor.post(ReportItem(command, done))
+        return done
+
+    async def _durably(self, report: type[cmd.RunReport], **fields: Any) -> None:
+        with self._stopwatch.paused():
+            await self._report(report, **fields)
+        if self._dead:
+            raise asyncio.CancelledError
+
+    async def _answer(self, key: str) -> Any:
+        """Wait until the recorded call is closed, durably, and return what it came to."""
+        with self._stopwatch.paused_if(self._alone()):
+            while (record := self._closed(key)) is None:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting[key] = future
+                self._watch_park()
+                try:
+                    await future
+                finally:
+                    del self._waiting[key]
+        return record.value
+
+    def _closed(self, key: str) -> Record | None:
+        """The recorded call if it is closed in the state as it is durable: not while an append is under way."""
+        if self._actor.appending:
+            return None
+        record = self._run.records.get(key)
+        return None if record is None or record.open else record
+
+    def _watch_park(self) -> None:
+        self._forget_park()
+        if self.resting:
+            after = self._actor.host.settings.park_after
+            self._park = asyncio.get_running_loop().call_later(after, self._park_now)
+
+    def _park_now(self) -> None:
+        self._park = None
+        if self.resting and not self._dead:
+            self._actor.workers.park(self)
+
+    def _forget_park(self) -> None:
+        if self._park is not None:
+            self._park.cancel()
+            self._park = None
+
+    def wake(self, run: Run) -> None:
+        """The state's view of this run, now durable: answer the calls that are closed."""
+        self._run = run
+        for key, future in self._waiting.items():
+            if self._closed(key) is not None and not future.done():
+                self._forget_park()
+                future.set_result(None)
+        if self._waiting and self._park is None:
+            self._watch_park()

@@ -1,0 +1,101 @@
+"""The session as a stage sees it: `self.session`, with the context of its own scope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stageflow_es.errors import StageError
+from stageflow_es.session.cursor import look
+from stageflow_es.session.paths import MISSING, Frame, copy, parse, read
+from stageflow_es.session.state import Scope, State
+from stageflow_es.stages import DotDict
+
+if TYPE_CHECKING:
+    from stageflow_es.engine.actor import Actor
+
+
+def plain(value: Any, what: str) -> Any:
+    """A value as JSON has it, detached from the stage's own. Raises StageError when it is not JSON."""
+    if value is None or type(value) in (str, int, bool):
+        return value
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise StageError(f"{what} is not JSON: {error}") from None
+
+
+class StageContext:
+    """The scope's context by dotted path, with the stage's own unfinished writes on top. Copies in and out."""
+
+    def __init__(self, actor: Actor, state: State, path: str) -> None:
+        self._actor = actor
+        self._path = path
+        self._known = state.scopes[path]
+        self.writes: dict[str, Any] = {}
+
+    @property
+    def payload(self) -> Any:
+        """The whole context, copied, with attribute access."""
+        return DotDict(copy(self._frame().root))
+
+    def get(self, path: str, default: Any = None) -> Any:
+        if self.writes and not path.startswith("$"):
+            value = read(self._frame().root, parse(path))
+        else:
+            value = look(self._scope(), path)
+        return default if value is MISSING else copy(value)
+
+    def set(self, path: str, value: Any) -> None:
+        """Write when the stage completes. Raises PathError at once when the path cannot be written."""
+        value = plain(value, f"the value for {path!r}")
+        if "." in path or path == "payload":
+            self._frame().fork().write(path, value)
+        self.writes.pop(path, None)
+        self.writes[path] = value
+
+    def to_dict(self) -> dict[str, Any]:
+        root: dict[str, Any] = copy(self._frame().root)
+        return root
+
+    def _scope(self) -> Scope:
+        """The scope as the actor has it now; as it was last known while the actor reads its log again."""
+        state = self._actor.state
+        scope = None if state is None else state.scopes.get(self._path)
+        if scope is not None and scope.visit == self._known.visit:
+            self._known = scope
+        return self._known
+
+    def _frame(self) -> Frame:
+        frame = self._scope().frame
+        if not self.writes:
+            return frame
+        frame = frame.fork()
+        for path, value in self.writes.items():
+            frame.write(path, value)
+        return frame
+
+
+class SessionView:
+    """`self.session` of a stage."""
+
+    def __init__(self, actor: Actor, state: State, path: str) -> None:
+        self.id = state.session
+        self.context = StageContext(actor, state, path)
+        self._actor = actor
+        self._state = state
+
+    @property
+    def input_history(self) -> Sequence[dict[str, Any]]:
+        """The session's last inputs, oldest first."""
+        state = self._actor.state or self._state
+        return [copy(entry) for entry in state.input_history]
+
+    def last_input(self, type_: str | None = None) -> dict[str, Any] | None:
+        """The latest input, of one type or of any."""
+        for entry in reversed(self.input_history):
+            if type_ is None or entry["type"] == type_:
+                return entry
+        return None

@@ -1,0 +1,56 @@
+"""A stage's timeout: it bounds the time the stage runs, not the time it is parked or waits for the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Calls `expire` once after `limit` seconds of running; None: never."""
+
+    def __init__(self, limit: float | None, expire: Callable[[], None]) -> None:
+        self.expired = False
+        self._left = limit
+        self._expire = expire
+        self._handle: asyncio.TimerHandle | None = None
+        self._since = 0.0
+        self._pauses = 0
+
+    def start(self) -> None:
+        if self._left is not None and self._handle is None:
+            loop = asyncio.get_running_loop()
+            self._since = loop.time()
+            self._handle = loop.call_later(max(self._left, 0.0), self._ring)
+
+    def stop(self) -> None:
+        if self._handle is not None and self._left is not None:
+            self._handle.cancel()
+            self._handle = None
+            self._left -= asyncio.get_running_loop().time() - self._since
+
+    def _ring(self) -> None:
+        self._handle = None
+        self.expired = True
+        self._expire()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still inside the block."""
+        self._pauses += 1
+        self.stop()
+        try:
+            yield
+        finally:
+            self._pauses -= 1
+            if not self._pauses and not self.expired:
+                self.start()
+
+    @contextmanager
+    def paused_if(self, condition: bool) -> Iterator[None]:
+        if not condition:
+            yield
+            return
+        with self.paused():
+            yield

@@ -1,0 +1,22 @@
+"""What happens to a session, as two pure functions: `decide(state, command)` and `evolve(state, event)`.
+
+    commands     what may be asked: from the bus, from a timer, from a stage run
+    wire         the same as JSON bodies anyone may send, and the rejection that answers a bad one
+    decide       which event follows; `control`, `inputs` and `runs` hold the parts for those commands
+    transitions  what is due with no command at all: conditions, joins, failures carried upward
+    events       what happened: the stored types and their bytes
+    evolve       what each event changes; `cursor` moves through the scope tree
+    state        what the events add up to, with what is outstanding
+    paths        dotted context paths and the frames they read and write
+    fold         stored bytes -> state, with the hash chain; sealing new events
+    snapshot     a state as bytes and back
+
+No clock, no randomness, no I/O: time and ids come in on commands.
+"""
+
+from stageflow_es.session.decide import Refused, decide
+from stageflow_es.session.evolve import evolve
+from stageflow_es.session.fold import ChainBroken, apply, fold, seal
+from stageflow_es.session.state import State
+
+__all__ = ["ChainBroken", "Refused", "State", "apply", "decide", "evolve", "fold", "seal"]

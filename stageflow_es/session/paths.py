@@ -1,0 +1,178 @@
+"""Dotted context paths, and the frame of values they read and write.
+
+A path is keys joined by dots, list indexes as numbers, with an optional leading `payload.`; `payload` alone is
+everything. Reading never fails: what is not there is `MISSING`. Writing makes missing objects on the way, appends at
+a list's length, and raises `PathError` further past its end or through a scalar.
+
+A `Frame` shares structure with the frames forked from it and with the events its values came in on: a write copies
+the containers on its way once, and after that changes its own copies in place, so that the cost of a write does not
+grow with the context.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stageflow_es.errors import PathError
+
+Path = tuple[str, ...]
+
+
+class _Missing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING: Final[Any] = _Missing()
+"""What reading a path that is not there gives; never a value."""
+
+
+def parse(path: str) -> Path:
+    """Split a dotted path; the optional leading `payload` is dropped, so `()` is the whole context."""
+    parts = path.split(".")
+    return tuple(parts[1:] if parts[0] == "payload" else parts)
+
+
+def read(value: Any, path: Path) -> Any:
+    """The value below `value` at `path`, not copied, or MISSING."""
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part, MISSING)
+        elif isinstance(value, list):
+            value = _item(value, part)
+        else:
+            return MISSING
+    return value
+
+
+def _item(items: list[Any], part: str) -> Any:
+    try:
+        return items[int(part)]
+    except (ValueError, IndexError):
+        return MISSING
+
+
+def copy(value: Any) -> Any:
+    """A deep copy of a JSON value."""
+    if isinstance(value, dict):
+        return {key: copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [copy(item) for item in value]
+    return value
+
+
+class Frame:
+    """A context: one JSON object, read and written by path.
+
+    `writes` keeps what was written since the fork when `journal` was asked for (a map's iteration does, so that a
+    snapshot can store it without the context it shares with its parent).
+    """
+
+    __slots__ = ("_owned", "root", "writes")
+
+    def __init__(self, root: dict[str, Any], *, journal: bool = False) -> None:
+        self.root = root
+        self._owned: dict[Path, Any] = {}
+        self.writes: dict[str | int, tuple[str, Any]] | None = {} if journal else None
+
+    def get(self, path: str) -> Any:
+        """The value at a dotted path, not copied, or MISSING. Keep it only after `share`."""
+        return read(self.root, parse(path))
+
+    def share(self, path: str) -> Any:
+        """The value at `path` for keeping: later writes will not change it. Not to be changed by the keeper."""
+        parts = parse(path)
+        value = read(self.root, parts)
+        if self._owned and isinstance(value, (dict, list)):
+            depth = len(parts)
+            for owned in [key for key in self._owned if key[:depth] == parts]:
+                del self._owned[owned]
+        return value
+
+    def fork(self, *, journal: bool = False) -> Frame:
+        """A frame with the same values from which neither side sees the other's later writes. Costs nothing."""
+        self._owned.clear()
+        return Frame(self.root, journal=journal)
+
+    def write(self, path: str, value: Any) -> None:
+        """Put a value at a path. Raises PathError and changes nothing where the path cannot be written."""
+        parts = parse(path)
+        if not parts:
+            if not isinstance(value, dict):
+                raise PathError("the whole context can only be replaced by an object")
+            self.root = value
+            self._owned.clear()
+        elif len(parts) == 1:
+            self._own_root()[parts[0]] = value
+        else:
+            _check(self.root, parts, path)
+            self._write_below(parts, value)
+        if self.writes is not None:
+            self._record(path, parts, value)
+
+    def _own_root(self) -> dict[str, Any]:
+        if self._owned.get(()) is not self.root:
+            self.root = self._owned[()] = dict(self.root)
+        return self.root
+
+    def _write_below(self, parts: Path, value: Any) -> None:
+        container: Any = self._own_root()
+        for depth in range(1, len(parts)):
+            container = self._own(container, parts[:depth])
+        last = parts[-1]
+        if isinstance(container, dict):
+            container[last] = value
+        elif int(last) == len(container):
+            container.append(value)
+        else:
+            container[int(last)] = value
+
+    def _own(self, container: Any, prefix: Path) -> Any:
+        """The child of `container` at the end of `prefix` as a container of ours, made where it is missing."""
+        part = prefix[-1]
+        child = read(container, (part,))
+        if child is not MISSING and self._owned.get(prefix) is child:
+            return child
+        child = {} if child is MISSING else child.copy()
+        self._owned[prefix] = child
+        if isinstance(container, dict):
+            container[part] = child
+        elif int(part) == len(container):
+            container.append(child)
+        else:
+            container[int(part)] = child
+        return child
+
+    def _record(self, path: str, parts: Path, value: Any) -> None:
+        """Remember a write; a later write to the same path replaces it, unless a list's growth depends on the order."""
+        assert self.writes is not None
+        ordered = any(part.isdigit() for part in parts)
+        key = len(self.writes) if ordered else path
+        self.writes.pop(key, None)
+        self.writes[key] = (path, value)
+
+
+def _check(value: Any, parts: Path, path: str) -> None:
+    """Raise PathError unless `parts` can be written below `value`."""
+    for depth, part in enumerate(parts):
+        if isinstance(value, list):
+            if not (part.isascii() and part.isdigit()) or int(part) > len(value):
+                raise PathError(f"cannot write {path!r}: {part!r} is not an index of the list of {len(value)}")
+            value = value[int(part)] if int(part) < len(value) else MISSING
+        elif isinstance(value, dict):
+            value = value.get(part, MISSING)
+        else:
+            where = ".".join(parts[:depth])
+            raise PathError(f"cannot write {path!r}: {where!r} is {_kind(value)}, not an object or a list")
+        if value is MISSING:
+            return
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    return names.get(type(value), type(value).__name__)

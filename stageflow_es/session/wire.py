@@ -1,0 +1,99 @@
+"""Commands as anyone may send them: JSON bodies on the bus, and what is answered when one is refused.
+
+`parse_command` never raises: what is wrong with a body comes back as problems with JSON pointers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+from stageflow_es.errors import Problem
+from stageflow_es.session.commands import ACTIONS, Action
+
+SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What a session id may be, whole."""
+
+Kind = Literal["start", "input", "control"]
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`session` may repeat the subject's session; it must then agree."""
+
+    session: str | None = None
+
+
+class StartBody(_Body, frozen=True, kw_only=True):
+    """Begin a session. `pipeline`: a definition, a registered name, or `name@digest`."""
+
+    pipeline: dict[str, Any] | str
+    payload: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    paused: bool = False
+
+
+class InputBody(_Body, frozen=True, kw_only=True):
+    """Send an input. Type `command` with `{"name": "stop"}` means the same as a control."""
+
+    type: str
+    payload: Any = None
+
+
+class ControlBody(_Body, frozen=True, kw_only=True):
+    """Pause, resume, stop, skip or retry a session. `scope` names what to skip."""
+
+    action: Action
+    scope: str | None = None
+    reason: str | None = None
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a refused command, on the session's rejection subject."""
+
+    command: dict[str, Any]
+    command_seq: int
+    problems: list[Problem]
+
+
+AnyBody = StartBody | InputBody | ControlBody
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "start": msgspec.json.Decoder(StartBody),
+    "input": msgspec.json.Decoder(InputBody),
+    "control": msgspec.json.Decoder(ControlBody),
+}
+
+_AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+
+
+def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Problem]:
+    """The body of a command on `session`'s subject, or what is wrong with it."""
+    if not SESSION_ID.fullmatch(session):
+        return [Problem(message="a session id is 1 to 128 letters, digits, '_' or '-'")]
+    try:
+        body: AnyBody = _DECODERS[kind].decode(data)
+    except msgspec.ValidationError as problem:
+        return [_problem(kind, str(problem))]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        return [Problem(message=f"the body is not JSON: {problem}")]
+    if body.session is not None and body.session != session:
+        message = f"the body names session {body.session!r}, the subject {session!r}"
+        return [Problem(path="/session", message=message)]
+    return body
+
+
+def _problem(kind: Kind, text: str) -> Problem:
+    match = _AT_PATH.match(text)
+    assert match is not None
+    path = re.sub(r"\[(\d+)\]", r"/\1", (match["path"] or "").replace("[...]", "/*")).replace(".", "/")
+    message = match["message"]
+    if path == "/action":
+        message = f"{message}: one of {', '.join(ACTIONS)}"
+    return Problem(path=path, message=f"{message} (a {kind} command)")
+
+
+def rejection(command: dict[str, Any], command_seq: int, problems: list[Problem]) -> bytes:
+    """The bytes of a rejection."""
+    return msgspec.json.encode(Rejection(command=command, command_seq=command_seq, problems=problems))
