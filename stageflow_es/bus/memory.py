@@ -8,6 +8,8 @@ effect at once, so a simulator decides alone what happens when; `next_due` tells
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -68,9 +70,7 @@ class MemoryBus:
 
     async def publish(self, kind: CommandKind, session: str, data: bytes, id: str | None = None) -> int:
         if len(data) > _LARGEST_COMMAND:
-            raise Refused(
-                f"session {session}: a command of {len(data):,} bytes; at most {_LARGEST_COMMAND:,}"
-            )
+            raise Refused(f"session {session}: a command of {len(data):,} bytes; at most {_LARGEST_COMMAND:,}")
         return self.commands.accept(kind, session, data, id)
 
     async def close(self) -> None:
@@ -115,29 +115,37 @@ class MemoryEventLog:
         return history[-1] if history else None
 
     async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
-        return [event for event in self._sessions.get(session, ()) if event.seq > after]
+        history = self._sessions.get(session, [])
+        return history[bisect_right(history, after, key=_seq) :]
 
 
 class _Log:
     """Messages in the order they came, each in one partition, and whoever waits for more."""
 
     def __init__(self) -> None:
-        self.messages: list[tuple[int, Any]] = []
+        self.partitions: defaultdict[int, list[Any]] = defaultdict(list)
         self.last = 0
         self.arrived = asyncio.Event()
 
     def add(self, partition: int, make: Callable[[int], Any]) -> int:
         self.last += 1
-        self.messages.append((partition, make(self.last)))
+        self.partitions[partition].append(make(self.last))
         self.arrived.set()
         self.arrived = asyncio.Event()
         return self.last
 
     def purge(self, partition: int, upto: int) -> None:
-        self.messages = [(at, one) for at, one in self.messages if at != partition or one.seq > upto]
+        messages = self.partitions[partition]
+        del messages[: bisect_right(messages, upto, key=_seq)]
 
     def after(self, partition: int, seq: int, limit: int) -> list[Any]:
-        return [one for at, one in self.messages if at == partition and one.seq > seq][:limit]
+        messages = self.partitions[partition]
+        start = bisect_right(messages, seq, key=_seq)
+        return messages[start : start + limit]
+
+
+def _seq(message: Any) -> int:
+    return int(message.seq)
 
 
 class MemoryReader:

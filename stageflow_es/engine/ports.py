@@ -205,13 +205,26 @@ class Definitions(Protocol):
 class Bus(Protocol):
     """All ports of one bus, and how many partitions its logs have."""
 
-    events: EventLog
-    commands: CommandLog
-    timers: Timers
-    checkpoints: Checkpoints
-    leases: Leases
-    definitions: Definitions
-    partitions: int
+    @property
+    def events(self) -> EventLog: ...
+
+    @property
+    def commands(self) -> CommandLog: ...
+
+    @property
+    def timers(self) -> Timers: ...
+
+    @property
+    def checkpoints(self) -> Checkpoints: ...
+
+    @property
+    def leases(self) -> Leases: ...
+
+    @property
+    def definitions(self) -> Definitions: ...
+
+    @property
+    def partitions(self) -> int: ...
 
     def partition(self, session: str) -> int:
         """The partition a session's commands and fires are in."""

@@ -1,4 +1,4 @@
-"""What the core must know of a stage class, as plain data. `stages` derives it from the class; nothing here runs code."""
+"""What the core must know of a stage class, as plain data: `stages` derives it from the class; nothing runs here."""
 
 from __future__ import annotations
 

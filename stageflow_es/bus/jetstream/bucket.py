@@ -45,9 +45,7 @@ class Bucket:
         found = await every(self._link, self._stream, start + "*", _PAGE)
         return [(stored.subject[len(start) :], stored) for stored in found if not stored.marker]
 
-    async def _write(
-        self, key: str, data: bytes, expected: int | None, ttl: int | None, headers: Headers
-    ) -> int:
+    async def _write(self, key: str, data: bytes, expected: int | None, ttl: int | None, headers: Headers) -> int:
         if expected is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
         if ttl is not None:

@@ -61,9 +61,7 @@ class JetStreamBus:
         return await cls._open(connection, settings or BusSettings(), owns_connection=False)
 
     @classmethod
-    async def _open(
-        cls, connection: Connection, settings: BusSettings, *, owns_connection: bool
-    ) -> JetStreamBus:
+    async def _open(cls, connection: Connection, settings: BusSettings, *, owns_connection: bool) -> JetStreamBus:
         link = await Link.open(connection, settings.request_timeout)
         await prepare(link, settings)
         return cls(link, settings, owns_connection=owns_connection)

@@ -24,9 +24,7 @@ class JetStreamCheckpoints:
         try:
             return stored.seq, msgspec.json.decode(stored.data, type=Checkpoint)
         except msgspec.DecodeError as error:
-            raise OperatorError(
-                f"the checkpoint of partition {partition} is not one of ours: {error}"
-            ) from error
+            raise OperatorError(f"the checkpoint of partition {partition} is not one of ours: {error}") from error
 
     async def write(self, partition: int, revision: int, checkpoint: Checkpoint) -> int:
         return await self._bucket.put(_key(partition), msgspec.json.encode(checkpoint), expected=revision)

@@ -32,9 +32,7 @@ class JetStreamCommandLog:
 
     async def reject(self, session: str, command_seq: int, data: bytes) -> None:
         try:
-            await self._link.store(
-                self._names.rejection(session), data, {"Nats-Msg-Id": f"rej-{command_seq}"}
-            )
+            await self._link.store(self._names.rejection(session), data, {"Nats-Msg-Id": f"rej-{command_seq}"})
         except ApiError as error:
             raise error.as_bus_error(f"rejection of command {command_seq}") from error
 

@@ -103,7 +103,8 @@ class Connection(Client):
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg | None:
         plain = subject.decode("utf-8", "backslashreplace").encode()
-        return super()._build_message(sid, plain, reply, data, headers)
+        message: Msg | None = super()._build_message(sid, plain, reply, data, headers)
+        return message
 
 
 async def _quiet(_: Exception) -> None:

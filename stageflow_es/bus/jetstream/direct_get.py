@@ -34,7 +34,7 @@ class _Base64(msgspec.Struct, frozen=True):
 
 
 async def from_leader(link: Link, stream: str, query: dict[str, Any]) -> Stored | None:
-    """The message `query` names (`seq`, `last_by_subj`, or `seq` with `next_by_subj`); None: there is none."""
+    """The message `query` names (`seq`, `last_by_subj`, `seq` with `next_by_subj`); None: there is none."""
     try:
         message = (await link.api(f"STREAM.MSG.GET.{stream}", query))["message"]
     except ApiError as error:

@@ -37,9 +37,7 @@ class JetStreamEventLog:
     async def head(self, session: str) -> StoredEvent | None:
         if not is_session_id(session):
             return None
-        stored = await from_leader(
-            self._link, self._names.events, {"last_by_subj": self._names.event(session)}
-        )
+        stored = await from_leader(self._link, self._names.events, {"last_by_subj": self._names.event(session)})
         return StoredEvent(stored.seq, stored.data) if stored else None
 
     async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
@@ -80,9 +78,7 @@ class JetStreamEventLog:
         check_session_id(session)
         if not 0 < len(events) <= self._settings.batch_messages:
             most = self._settings.batch_messages
-            raise Refused(
-                f"session {session}: {len(events)} events in one append; 1 to {most} can be stored together"
-            )
+            raise Refused(f"session {session}: {len(events)} events in one append; 1 to {most} can be stored together")
         limit = self._link.client.max_payload - _HEADERS
         if (largest := max(map(len, events))) > limit:
             raise Refused(f"session {session}: an event of {largest:,} bytes; the server takes {limit:,}")

@@ -54,9 +54,7 @@ class Append:
 class GroupCommit:
     """Sends appends in rounds. `heads` and `owner` (the session of a sequence) are read from the leader."""
 
-    def __init__(
-        self, link: Link, settings: BusSettings, batch_prefix: str, heads: Heads, owner: Owner
-    ) -> None:
+    def __init__(self, link: Link, settings: BusSettings, batch_prefix: str, heads: Heads, owner: Owner) -> None:
         self._link = link
         self._settings = settings
         self._batch_ids = (f"{batch_prefix}-{number}".encode() for number in count(1))
@@ -88,9 +86,7 @@ class GroupCommit:
             try:
                 await self._commit(chosen)
             except Exception as error:
-                unknown = (
-                    error if isinstance(error, Unanswered) else Unanswered(f"a bug on our side: {error!r}")
-                )
+                unknown = error if isinstance(error, Unanswered) else Unanswered(f"a bug on our side: {error!r}")
                 for append in chosen:
                     append.failed(unknown)
             finally:
@@ -142,9 +138,7 @@ class GroupCommit:
             if blanks > _ROUNDS_WITHOUT_CULPRIT:
                 raise Unanswered("appends are refused for a conflict that is not to be found")
             for append in culprits:
-                append.failed(
-                    WrongSequence(f"session {append.session}: its last sequence is not {append.expected}")
-                )
+                append.failed(WrongSequence(f"session {append.session}: its last sequence is not {append.expected}"))
             appends = [one for one in appends if one not in culprits and not one.answer.done()]
 
     async def _plain(self, appends: list[Append]) -> None:
@@ -193,9 +187,7 @@ class GroupCommit:
             if found:
                 return found
         heads = await asyncio.gather(*(self._heads(append.session) for append in appends))
-        return [
-            one for one, head in zip(appends, heads, strict=True) if one.expected != (head.seq if head else 0)
-        ]
+        return [one for one, head in zip(appends, heads, strict=True) if one.expected != (head.seq if head else 0)]
 
 
 def _expected(sequence: int) -> bytes:

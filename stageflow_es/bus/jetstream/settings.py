@@ -1,4 +1,4 @@
-"""What an operator may choose about the bus. Everything has a default; a wrong value is an `OperatorError`."""
+"""What an operator may choose about the bus. All has a default; a wrong value is an `OperatorError`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     consumer.
     """
 
-    plain_appends: int = 6
+    plain_appends: int = 12
     """Up to so many single-event appends go out as plain publishes, more as one atomic batch."""
     batch_messages: int = 1000
     batch_bytes: int = 4 * 1024 * 1024
@@ -57,18 +57,12 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
-            raise OperatorError(
-                f"the bus prefix {self.prefix!r} is not made of letters, digits, '_', '-' and dots"
-            )
+            raise OperatorError(f"the bus prefix {self.prefix!r} is not made of letters, digits, '_', '-' and dots")
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise OperatorError(f"the bus setting {name} must be at least 1, not {getattr(self, name)}")
         for name in _TIMES:
             if getattr(self, name) <= 0:
-                raise OperatorError(
-                    f"the bus setting {name} must be above 0 seconds, not {getattr(self, name)}"
-                )
+                raise OperatorError(f"the bus setting {name} must be above 0 seconds, not {getattr(self, name)}")
         if self.batch_messages > 1000:
-            raise OperatorError(
-                "the bus setting batch_messages is at most 1000: the server takes no larger batch"
-            )
+            raise OperatorError("the bus setting batch_messages is at most 1000: the server takes no larger batch")

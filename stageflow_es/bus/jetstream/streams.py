@@ -37,9 +37,7 @@ async def prepare(link: Link, settings: BusSettings) -> None:
         await _ensure(link, config, settings)
     await _ensure(link, _rejections(names, settings), settings)
     commands = _commands(link, names, settings)
-    if await _config_of(link, names.commands) is None and (
-        known := await _commands_known(link, names, settings)
-    ):
+    if await _config_of(link, names.commands) is None and (known := await _commands_known(link, names, settings)):
         commands["first_seq"] = known + _CLEARANCE
     await _ensure(link, commands, settings)
 
@@ -64,9 +62,7 @@ async def _ensure(link: Link, wanted: Config, settings: BusSettings) -> None:
             return
         except ApiError as error:
             if error.number != _NAME_TAKEN:
-                raise OperatorError(
-                    f"the NATS server refuses to create the stream {name}: {error}"
-                ) from error
+                raise OperatorError(f"the NATS server refuses to create the stream {name}: {error}") from error
         found = await _config_of(link, name) or {}
     _compare(wanted, found)
 
@@ -103,9 +99,7 @@ def _compare(wanted: Config, found: Config) -> None:
                 "Another program's stream? Use another prefix, or remove it if nothing in it is needed"
             )
     if wanted.get("max_age") == 0 and found.get("max_age"):
-        raise OperatorError(
-            f"the stream {name} has a max age and would lose what is not done yet: take it off"
-        )
+        raise OperatorError(f"the stream {name} has a max age and would lose what is not done yet: take it off")
     limit = wanted.get("max_msg_size", -1)
     if limit > 0 and not 0 < found.get("max_msg_size", -1) <= limit:
         raise OperatorError(
@@ -158,7 +152,7 @@ async def _commands_known(link: Link, names: Names, settings: BusSettings) -> in
         if stored := await from_leader(link, f"KV_{names.engines}", key):
             floors.append(msgspec.json.decode(stored.data, type=Checkpoint).commands)
     events = await link.api(f"STREAM.INFO.{names.events}")
-    return max(*floors, events["state"]["last_seq"])
+    return max(*floors, int(events["state"]["last_seq"]))
 
 
 def _events(names: Names, settings: BusSettings) -> Config:
@@ -179,6 +173,7 @@ def _events(names: Names, settings: BusSettings) -> Config:
 
 
 def _timers(names: Names, settings: BusSettings) -> Config:
+    """Schedules and `discard: new` exclude each other; without limits nothing is ever discarded."""
     fire = names.timer_fire("*")
     due = f"{names.prefix}.timer.due.{{{{partition({settings.partitions},1)}}}}.{{{{wildcard(1)}}}}"
     return {
@@ -186,8 +181,10 @@ def _timers(names: Names, settings: BusSettings) -> Config:
         "subjects": [f"{names.prefix}.timer.set.*.*", fire],
         "subject_transform": {"src": fire, "dest": due},
         "retention": "limits",
-        "discard": "new",
+        "discard": "old",
         "max_age": 0,
+        "max_bytes": -1,
+        "max_msgs": -1,
         "duplicate_window": _SHORTEST_WINDOW,
         "allow_msg_schedules": True,
     }
@@ -196,7 +193,7 @@ def _timers(names: Names, settings: BusSettings) -> Config:
 def _rejections(names: Names, settings: BusSettings) -> Config:
     return {
         "name": names.rejections,
-        "subjects": [names.rejections()],
+        "subjects": [names.every_rejection()],
         "retention": "limits",
         "discard": "old",
         "max_age": settings.rejections_age * _SECOND,

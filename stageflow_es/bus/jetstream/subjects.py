@@ -88,7 +88,7 @@ class Names:
         """The session may be whatever a sender wrote; unless it can be a token, it is encoded."""
         return f"{self.prefix}.rejections.{session if _SAFE.fullmatch(session) else token(session)}"
 
-    def rejections(self) -> str:
+    def every_rejection(self) -> str:
         return f"{self.prefix}.rejections.*"
 
     def timer_set(self, session: str, timer: str) -> str:

@@ -1,0 +1,45 @@
+# Everything needs Python 3.11 or newer and make; the rest is installed into .venv when first wanted.
+
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 python3.14 python; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format schemas clean
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP)  ## a virtual environment with everything in it
+
+demo: $(STAMP)  ## an order approval on a real server, start to finish
+	@$(BIN)/python examples/demo.py
+
+test: lint  ## formatting, lint, types, import rules, schemas, and the whole test suite
+	$(BIN)/pytest
+
+lint: $(STAMP)  ## formatting, lint, types, import rules, schemas
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m stageflow_es.docs.schemas --check
+
+format: $(STAMP)  ## format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(STAMP)  ## write schemas/ from the types
+	$(BIN)/python -m stageflow_es.docs.schemas
+
+clean:  ## remove what was built, the virtual environment too
+	rm -rf $(VENV) build dist .stageflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,121 @@
+"""An engine as a process: `python -m services.engine`; with `health` it says whether that engine is alive.
+
+    NATS_URL                where the bus is (or NATS_CONTEXT; see `stageflow_es.client.address`)
+    STAGEFLOW_PREFIX        subject prefix                                        stageflow
+    STAGEFLOW_STAGES        modules or files with stages, comma-separated         none but the built-in ones
+    STAGEFLOW_ENGINE        this engine's name, its own                           the host's name
+    STAGEFLOW_PARTITIONS    partitions, fixed when the streams are created        8
+    STAGEFLOW_REPLICAS      replicas of the streams                               1
+    STAGEFLOW_MAX_RUNNING   sessions whose stages run at once                     256
+
+SIGTERM and SIGINT hand the work over and end. Exit codes: 0 stopped as asked; 3 the installation is not as it should
+be, and the message says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
+from stageflow_es.client.address import resolve
+from stageflow_es.engine import Engine, EngineSettings
+from stageflow_es.engine.ports import BusError
+from stageflow_es.errors import OperatorError
+from stageflow_es.stages.modules import load_stages
+
+OK, UNHEALTHY, OPERATOR = 0, 1, 3
+HEALTHY_WITHIN = 5.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says."""
+
+    prefix: str = "stageflow"
+    stages: str = ""
+    engine: str = ""
+    partitions: int = 8
+    replicas: int = 1
+    max_running: int = 256
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Raises OperatorError on a value that is none."""
+        names = {name: environment.get(f"STAGEFLOW_{name.upper()}", "") for name in cls.__struct_fields__}
+        given = {name: value for name, value in names.items() if value}
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as problem:
+            raise OperatorError(f"the environment is wrong, STAGEFLOW_...: {problem}") from problem
+
+    @property
+    def name(self) -> str:
+        return self.engine or socket.gethostname()
+
+
+async def connect(settings: Settings) -> JetStreamBus:
+    """The bus, with its streams created or checked."""
+    address = resolve()
+    bus = BusSettings(prefix=settings.prefix, partitions=settings.partitions, replicas=settings.replicas)
+    return await JetStreamBus.connect(address.servers, bus, **address.options)
+
+
+async def serve(settings: Settings) -> int:
+    """Run an engine until a signal asks it to stop, or the installation turns out not to be as it should be."""
+    load_stages(part.strip() for part in settings.stages.split(",") if part.strip())
+    bus = await connect(settings)
+    engine = Engine(bus, name=settings.name, settings=EngineSettings(max_running=settings.max_running))
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    try:
+        await engine.start()
+        ended = {asyncio.create_task(asked.wait()), asyncio.create_task(engine.wait())}
+        done, pending = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()
+    finally:
+        await engine.stop()
+        await bus.close()
+    return OK
+
+
+async def healthy(settings: Settings) -> int:
+    """Whether the engine of this name has said lately that it is alive."""
+    async with asyncio.timeout(HEALTHY_WITHIN):
+        bus = await connect(settings)
+        try:
+            return OK if settings.name in await bus.leases.members() else UNHEALTHY
+        finally:
+            await bus.close()
+
+
+def main(arguments: list[str]) -> int:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    try:
+        settings = Settings.read(os.environ)
+        return asyncio.run(healthy(settings) if arguments == ["health"] else serve(settings))
+    except (OperatorError, BusError, TimeoutError) as problem:
+        print(f"engine: {problem or 'no answer in time'}", file=sys.stderr)
+        return OPERATOR
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

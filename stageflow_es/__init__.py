@@ -1,0 +1,99 @@
+"""StageFlow pipelines as durable, event-sourced sessions on NATS JetStream.
+
+    errors       every error, by whose fault it is
+    pipeline/    what may run: nodes, definitions, validation, rules                   (pure)
+    session/     what happens: commands -> decide -> events -> evolve -> state         (pure)
+    stages/      what users write: BaseStage, the registry, the built-in stages
+    engine/      the shell that runs sessions: ports, actors, partitions; `local` is a session in this process
+    bus/         the ports implemented: in memory, and on JetStream
+    projection/  snapshots in SQLite and the queries over them
+    client/      starting, following and steering sessions over NATS
+    cli/         the `stageflow` command
+    docs/        schemas and documentation generated from the types
+    testing/     given/when/then, pipeline tests, the simulator
+
+The names below are the public ones. They are loaded when first used: importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stageflow_es.client import Client, SessionHandle, connect
+    from stageflow_es.engine import Engine, EngineSettings
+    from stageflow_es.engine.local import Pipeline, Session, SessionResult
+    from stageflow_es.errors import (
+        Bug,
+        CommandRejected,
+        DefinitionError,
+        OperatorError,
+        PathError,
+        Problem,
+        RuleError,
+        SessionFailed,
+        StageError,
+        StageFlowError,
+    )
+    from stageflow_es.stages import BaseStage, Context, Event, get_stages, register_stage
+
+_HOMES = {
+    "stageflow_es.client": ("Client", "SessionHandle", "connect"),
+    "stageflow_es.engine": ("Engine", "EngineSettings"),
+    "stageflow_es.engine.local": ("Pipeline", "Session", "SessionResult"),
+    "stageflow_es.errors": (
+        "Bug",
+        "CommandRejected",
+        "DefinitionError",
+        "OperatorError",
+        "PathError",
+        "Problem",
+        "RuleError",
+        "SessionFailed",
+        "StageError",
+        "StageFlowError",
+    ),
+    "stageflow_es.stages": ("BaseStage", "Context", "Event", "get_stages", "register_stage"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BaseStage",
+    "Bug",
+    "Client",
+    "CommandRejected",
+    "Context",
+    "DefinitionError",
+    "Engine",
+    "EngineSettings",
+    "Event",
+    "OperatorError",
+    "PathError",
+    "Pipeline",
+    "Problem",
+    "RuleError",
+    "Session",
+    "SessionFailed",
+    "SessionHandle",
+    "SessionResult",
+    "StageError",
+    "StageFlowError",
+    "connect",
+    "get_stages",
+    "register_stage",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

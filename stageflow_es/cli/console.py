@@ -1,0 +1,71 @@
+"""Printing: for people with rich, for programs one JSON object a line. Nothing of a user's text reaches the terminal
+as anything but text: what cannot be printed is shown as an escape."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PLAIN_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe."""
+
+
+@cache
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+def plain(text: object) -> str:
+    """Text that can do nothing to a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(text))
+
+
+def as_json(value: Any) -> str:
+    """A JSON value on one line."""
+    return plain(msgspec.json.encode(value).decode())
+
+
+def show(*parts: RenderableType) -> None:
+    """Print for people; strings are taken as they are."""
+    _console(False).print(*parts)
+
+
+def complain(kind: str, message: str) -> None:
+    """One line on stderr."""
+    from rich.text import Text
+
+    _console(True).print(Text.assemble("stageflow: ", (f"{kind}: ", "bold red"), plain(message)))
+
+
+def note(message: str) -> None:
+    """A remark on stderr that is no error."""
+    from rich.text import Text
+
+    _console(True).print(Text(plain(message), style="dim"))
+
+
+def emit(value: Any) -> None:
+    """Print for programs: one JSON object, one line."""
+    emit_raw(msgspec.json.encode(value))
+
+
+def emit_raw(data: bytes) -> None:
+    """One JSON object that is encoded already."""
+    sys.stdout.write(data.decode() + "\n")
+    sys.stdout.flush()
+
+
+def emit_error(value: Any) -> None:
+    """The same, on stderr."""
+    sys.stderr.write(msgspec.json.encode(value).decode() + "\n")

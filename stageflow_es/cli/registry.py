@@ -1,0 +1,27 @@
+"""Every command: its name, the file it is in, and what it is for.
+
+A command's file has `configure(parser)`, which adds its arguments and sets the default `run`, a function from the
+parsed arguments to an exit code.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "start everything on this machine: server, engine, projector, queries"),
+    "validate": ("validate", "check pipeline files, with every problem at its place"),
+    "register": ("register", "publish a pipeline under a name"),
+    "pipelines": ("pipelines", "list, show and compare registered pipelines"),
+    "stages": ("stages", "list the stages a pipeline may use"),
+    "start": ("start", "start a session"),
+    "input": ("input", "send an input to a session"),
+    "pause": ("control", "let a session's running stages finish and start none"),
+    "resume": ("control", "let a paused session go on"),
+    "stop": ("control", "end a session now"),
+    "skip": ("control", "skip a session's active stage"),
+    "retry": ("control", "resume a failed session where it failed"),
+    "watch": ("watch", "follow a session's events as they happen"),
+    "history": ("history", "print a session's events"),
+    "show": ("show", "show where a session stands, or stood"),
+    "list": ("list_sessions", "list sessions"),
+    "rebuild": ("rebuild", "rebuild a projection's database from the events"),
+}

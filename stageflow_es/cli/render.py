@@ -1,0 +1,175 @@
+"""Events and sessions as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from stageflow_es.cli.console import as_json, plain
+from stageflow_es.session import events as ev
+
+if TYPE_CHECKING:
+    from stageflow_es.client import SessionInfo, UnknownEvent
+
+WIDEST = 100
+"""Characters of a value that a line shows."""
+
+_STYLES = {
+    "session_completed": "bold green",
+    "session_failed": "bold red",
+    "session_stopped": "bold yellow",
+    "session_started": "bold",
+    "stage_completed": "green",
+    "stage_failed": "red",
+    "stage_timeout": "red",
+    "stage_interrupted": "yellow",
+    "stage_event": "magenta",
+    "waiting_for_input": "bold cyan",
+    "user_input": "cyan",
+    "input_rejected": "yellow",
+    "command_rejected": "yellow",
+    "skip_denied": "yellow",
+}
+_STATUS = {"completed": "green", "failed": "red", "stopped": "yellow", "paused": "yellow", "waiting": "cyan"}
+
+
+def event_line(event: ev.AnyEvent | UnknownEvent) -> Text:
+    """One line: when, its number, its type, where, and what is worth knowing of it."""
+    kind = _type(event)
+    line = Text()
+    line.append(_clock(event.at), style="dim")
+    line.append(f" {event.n:>4} ")
+    line.append(f"{plain(kind):<22}", style=_STYLES.get(kind, ""))
+    where = place(getattr(event, "scope", None) or "", getattr(event, "node", None))
+    line.append(f" {where:<34} " if where else " ", style="blue")
+    line.append(detail(event))
+    line.rstrip()
+    return line
+
+
+def _type(event: Any) -> str:
+    return str(event.type if not isinstance(event, ev.Event) else event.__struct_config__.tag)
+
+
+def _clock(moment: str) -> str:
+    """The time of day, in milliseconds."""
+    return moment[11:23] if len(moment) >= 23 else moment
+
+
+def place(scope: str, node: str | None) -> str:
+    """A node in its scope, as `scope:node`."""
+    return plain(f"{scope}:{node}" if scope and node else node or scope)
+
+
+def value(content: Any) -> str:
+    """A JSON value, cut where it gets long."""
+    text = as_json(content)
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def detail(event: Any) -> str:
+    """What else there is to say about an event."""
+    match event:
+        case ev.SessionStarted(pipeline=pipeline, digest=digest, payload=payload):
+            return f"{plain(pipeline or '')}@{digest[:12]} {value(payload)}".lstrip("@")
+        case ev.SessionCompleted(result=result):
+            return value(result)
+        case (
+            ev.SessionFailed(error=error)
+            | ev.StageFailed(error=error)
+            | ev.BranchCompleted(error=ev.ErrorInfo() as error)
+        ):
+            return plain(f"{error.type}: {error.message}")
+        case ev.StageCompleted(stage=stage, writes=writes):
+            return f"{plain(stage)} {value(writes) if writes else ''}"
+        case ev.StageEvent(name=name, payload=payload):
+            return f"{plain(name)} {value(payload)}"
+        case ev.StepCompleted(name=name, value=result):
+            return f"{plain(name)} -> {value(result)}"
+        case _:
+            return _more_detail(event)
+
+
+def _more_detail(event: Any) -> str:
+    match event:
+        case ev.WaitingForInput(input_type=kind, due=due, took=took):
+            limit = f", until {_minute(due)}" if due else ""
+            return plain(kind) + (f" (took input {took})" if took else limit)
+        case ev.UserInput(input_type=kind, payload=payload, waits=waits):
+            return f"{plain(kind)} {value(payload)}" + ("" if waits else " (kept)")
+        case (
+            ev.CommandRejected(problems=problems)
+            | ev.InputRejected(problems=problems)
+            | ev.SkipDenied(problems=problems)
+        ):
+            return plain("; ".join(problem.message for problem in problems))
+        case ev.ConditionEvaluated(branch=branch, next=target):
+            which = "else" if branch is None else f"condition {branch}"
+            return f"{which} -> {plain(target or 'end')}"
+        case ev.ParallelStarted(children=children):
+            return plain(", ".join(children))
+        case ev.MapStarted(count=count):
+            return f"{count} items"
+        case ev.IterationCompleted(outputs=outputs):
+            return value(outputs)
+        case ev.SubpipelineStarted(subpipeline_id=name) | ev.SubpipelineCompleted(subpipeline_id=name):
+            return plain(name)
+        case ev.TimerSet(seconds=seconds):
+            return f"{seconds:g} s"
+        case _:
+            return ""
+
+
+def session_table(rows: list[SessionInfo]) -> Table:
+    """Sessions, one a line."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("SESSION", "STATUS", "PIPELINE", "N", "AT", "WAITING FOR", "STARTED"):
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.session,
+            status(row.status),
+            plain(row.pipeline or row.digest[:12]),
+            str(row.version),
+            plain(", ".join(row.nodes)),
+            plain(", ".join(row.waiting_for)),
+            _minute(row.started_at),
+        )
+    return table
+
+
+def session_card(row: SessionInfo) -> Table:
+    """One session, one field a line; what is empty is left out."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    fields: dict[str, str | Text] = {
+        "session": row.session,
+        "status": status(row.status),
+        "pipeline": f"{plain(row.pipeline or '')}@{row.digest[:12]}".lstrip("@"),
+        "version": str(row.version),
+        "at": plain(", ".join(row.nodes)),
+        "waiting for": plain(", ".join(row.waiting_for)),
+        "labels": plain(", ".join(f"{key}={text}" for key, text in row.labels.items())),
+        "result": as_json(row.result) if row.result is not None else "",
+        "artifacts": as_json(row.artifacts) if row.artifacts else "",
+        "error": as_json(row.error) if row.error else "",
+        "started": row.started_at or "",
+        "updated": row.updated_at or "",
+        "finished": row.finished_at or "",
+    }
+    for name, content in fields.items():
+        if content:
+            table.add_row(name, content)
+    return table
+
+
+def status(name: str) -> Text:
+    """A session's status in its colour."""
+    return Text(plain(name), style=_STATUS.get(name, ""))
+
+
+def _minute(moment: str | None) -> str:
+    return (moment or "")[:19].replace("T", " ")

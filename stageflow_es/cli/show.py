@@ -1,0 +1,45 @@
+"""`stageflow show`: where a session stands, or with `--at` where it stood, with its context."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from stageflow_es.cli import console
+from stageflow_es.cli.options import OK, REFUSED, add_connection, with_client
+
+if TYPE_CHECKING:
+    from stageflow_es.client import Client
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session")
+    parser.add_argument("--at", type=int, metavar="N", help="the state as of event N, context included")
+    add_connection(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    return with_client(args, lambda client: _state(client, args) if args.at else _row(client, args))
+
+
+async def _row(client: Client, args: argparse.Namespace) -> int:
+    from stageflow_es.cli.render import session_card
+
+    row = await client.session(args.session).get()
+    if row is None:
+        console.complain("not found", f"there is no session {args.session}")
+        return REFUSED
+    console.emit(row) if args.json else console.show(session_card(row))
+    return OK
+
+
+async def _state(client: Client, args: argparse.Namespace) -> int:
+    state = await client.session(args.session).state(args.at)
+    if args.json:
+        console.emit(state)
+    else:
+        from rich.pretty import Pretty
+
+        console.show(Pretty(state, expand_all=True))
+    return OK

@@ -1,0 +1,38 @@
+"""What a Python user calls: start sessions, follow them, send them inputs, steer them, read what they came to.
+
+    async with connect("nats://127.0.0.1:4222") as client:
+        session = await client.start("order-approval", payload={"amount": 120})
+        await session.input("approval", {"approved": True})
+        print((await session.result()).artifacts)
+
+- `address`   which server, and with which credentials: URL, environment, contexts of the `nats` command
+- `client`    `Client`: sessions and pipelines of one bus
+- `handle`    `SessionHandle`: one session
+- `commands`  sending a command and learning what became of it
+- `follow`    a session's events, stored ones first, then live, without a gap; `journal` reads the stored ones
+- `outcome`   how a session ended
+- `queries`   asking the query service
+
+Only NATS is needed: commands are published, events read from the stream where no query service answers.
+"""
+
+from __future__ import annotations
+
+from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.client import Client, connect
+from stageflow_es.client.follow import UnknownEvent
+from stageflow_es.client.handle import SessionHandle
+from stageflow_es.client.outcome import Outcome
+from stageflow_es.client.queries import QueryRefused, SessionInfo
+
+__all__ = [
+    "Address",
+    "Client",
+    "Outcome",
+    "QueryRefused",
+    "SessionHandle",
+    "SessionInfo",
+    "UnknownEvent",
+    "connect",
+    "resolve",
+]

@@ -1,0 +1,228 @@
+"""`Client`: the sessions and pipelines of one bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from secrets import token_hex
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
+from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
+from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.subjects import Names
+from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.commands import Sender
+from stageflow_es.client.follow import Follower
+from stageflow_es.client.handle import SessionHandle
+from stageflow_es.client.journal import Journal
+from stageflow_es.client.queries import Queries, SessionInfo
+from stageflow_es.engine.ports import CommandKind
+from stageflow_es.errors import DefinitionError, OperatorError
+from stageflow_es.pipeline import Pipeline, canonical, validate
+from stageflow_es.session.wire import StartBody
+
+CONNECT_WITHIN = 2.0
+REQUEST_WITHIN = 5.0
+ANSWER_WITHIN = 30.0
+AT_ONCE = 100
+
+Definition = Mapping[str, Any] | str | Pipeline
+"""A document, a registered name, `name@digest`, or a compiled pipeline."""
+
+
+class Client:
+    """Talks to one bus. `timeout`: seconds an engine's answer is waited for. Made with `connect`."""
+
+    def __init__(self, link: Link, prefix: str, *, timeout: float = ANSWER_WITHIN) -> None:
+        self.names = Names(prefix)
+        self.timeout = timeout
+        self.queries = Queries(link, self.names)
+        self.definitions = JetStreamDefinitions(link, self.names)
+        self._link = link
+        self._sender = Sender(link, self.names, self.queries)
+
+    async def close(self) -> None:
+        await self._link.close()
+        await self._link.client.close()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- sessions ---
+
+    async def start(
+        self,
+        pipeline: Definition,
+        *,
+        session: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        paused: bool = False,
+        id: str | None = None,
+        wait: bool = True,
+    ) -> SessionHandle:
+        """Start a session and return its handle, by default once an engine has accepted it.
+
+        `session`: its id, made up when not given. `id`: the command's idempotency key; a start sent again under the
+        same key and session starts nothing twice. Raises CommandRejected with every problem of the definition.
+        """
+        handle = self.session(session or token_hex(10))
+        body = StartBody(
+            pipeline=_document(pipeline), payload=dict(payload or {}), labels=dict(labels or {}), paused=paused
+        )
+        await self.send("start", handle.id, body, id=id, wait=wait)
+        return handle
+
+    async def start_many(self, starts: Sequence[Mapping[str, Any]], *, at_once: int = AT_ONCE) -> list[SessionHandle]:
+        """Start several, each given as the arguments of `start`, up to `at_once` at a time.
+
+        Raises what the first that failed raised; those already sent are not taken back.
+        """
+        places = asyncio.Semaphore(at_once)
+
+        async def one(arguments: Mapping[str, Any]) -> SessionHandle:
+            async with places:
+                return await self.start(**arguments)
+
+        return list(await asyncio.gather(*map(one, starts)))
+
+    def session(self, id: str) -> SessionHandle:
+        """A handle on a session, whether it exists or not."""
+        return SessionHandle(self, id)
+
+    async def sessions(
+        self, *, status: str | None = None, pipeline: str | None = None, label: str | None = None, page: int = 100
+    ) -> AsyncGenerator[SessionInfo]:
+        """The sessions the projection has, asked for page by page. `label`: `key=value`.
+
+        Raises OperatorError when no query service answers.
+        """
+        cursor: str | None = None
+        while True:
+            found = await self.queries.sessions(
+                status=status, pipeline=pipeline, label=label, limit=page, cursor=cursor
+            )
+            for row in found.sessions:
+                yield row
+            cursor = found.cursor
+            if cursor is None:
+                return
+
+    # --- pipelines ---
+
+    async def register(self, name: str, definition: Mapping[str, Any] | Pipeline) -> str:
+        """Publish a definition under a name and return its digest; sessions that run keep the version they have.
+
+        Its structure is checked here, its stages by the engine that starts it. Raises DefinitionError.
+        """
+        document = definition.raw if isinstance(definition, Pipeline) else dict(definition)
+        errors = [problem for problem in validate(document) if problem.severity == "error"]
+        if errors:
+            raise DefinitionError(errors)
+        digest = await self.definitions.put(canonical(document))
+        await self.definitions.name(name, digest)
+        return digest
+
+    async def pipelines(self) -> dict[str, str]:
+        """Every registered name with the digest it points to now."""
+        return await self.definitions.names()
+
+    async def definition(self, reference: str) -> dict[str, Any] | None:
+        """The document of `name`, `name@digest` (or the digest's beginning), or of a bare digest; None: unknown."""
+        name, _, wanted = reference.partition("@")
+        if wanted:
+            versions = [digest for digest in await self.definitions.versions(name) if digest.startswith(wanted)]
+            digest = versions[-1] if len(set(versions)) == 1 else None
+        else:
+            digest = await self.definitions.resolve(name)
+        data = await self.definitions.get(digest or reference)
+        document: dict[str, Any] | None = None if data is None else msgspec.json.decode(data)
+        return document
+
+    # --- for the handles ---
+
+    async def send(self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool) -> int:
+        """Send a command; see `SessionHandle`."""
+        return await self._sender.send(kind, session, body, id=id, wait=wait, timeout=self.timeout)
+
+    def follow(self, session: str, start: int, follow_on: bool) -> AsyncGenerator[bytes]:
+        """A session's events from number `start` on."""
+        follower = Follower(self._link, self.names, self.queries, session, start=start, follow_on=follow_on)
+        return follower.events()
+
+    def journal(self, session: str, start: int = 1) -> Journal:
+        """A reader of a session's stored events."""
+        return Journal(self._link, self.names, self.queries, session, start)
+
+
+def _document(pipeline: Definition) -> dict[str, Any] | str:
+    if isinstance(pipeline, str):
+        return pipeline
+    if isinstance(pipeline, Pipeline):
+        return pipeline.raw
+    return dict(pipeline)
+
+
+class Connecting:
+    """What `connect` returns: await it for a client, or enter it for one that is closed at the end."""
+
+    def __init__(self, open_client: Callable[[], Awaitable[Client]]) -> None:
+        self._open = open_client
+        self._client: Client | None = None
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Client:
+        self._client = await self._open()
+        return self._client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+def connect(
+    url: str | None = None,
+    *,
+    prefix: str = "stageflow",
+    context: str | None = None,
+    timeout: float = ANSWER_WITHIN,
+    connect_within: float = CONNECT_WITHIN,
+    **options: Any,
+) -> Connecting:
+    """A client: `await connect(...)`, or `async with connect(...) as client`.
+
+    `url`: one or several NATS URLs, comma-separated; without, `context` (of the `nats` command), `NATS_URL` and so
+    on, see `address`. `timeout`: seconds an engine's answer is waited for. `options` are those of `nats.connect`
+    (`user`, `password`, `token`, `user_credentials`, `tls`, ...). Raises OperatorError when no server answers.
+    """
+
+    async def open_client() -> Client:
+        address = resolve(url, context)
+        link = await _open_link(address, connect_within, options)
+        return Client(link, prefix, timeout=timeout)
+
+    return Connecting(open_client)
+
+
+async def _open_link(address: Address, within: float, options: Mapping[str, Any]) -> Link:
+    try:
+        connection = await connect_to_nats(address.servers, within=within, **{**address.options, **options})
+    except ImportError as problem:
+        raise OperatorError("credentials and nkeys need one more package: pip install 'nats-py[nkeys]'") from problem
+    except OperatorError as problem:
+        hint = "start one here with `stageflow up`, or say where it is with --server or NATS_URL"
+        raise OperatorError(f"{problem} ({address.source}): {hint}") from problem
+    return await Link.open(connection, REQUEST_WITHIN)

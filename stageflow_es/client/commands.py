@@ -1,0 +1,172 @@
+"""Sending a command, and learning what became of it.
+
+The bus answers that it has a command; the engine answers with an event that carries the command's id, or with a
+rejection that carries its sequence. Both are watched before the command is sent. Where an answer may have been
+missed (a reconnect, a command sent twice), what is stored is read once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from secrets import token_hex
+
+import msgspec
+from nats import errors as nats_errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from stageflow_es.bus.jetstream.direct_get import page
+from stageflow_es.bus.jetstream.link import ApiError, Link
+from stageflow_es.bus.jetstream.subjects import Names, is_session_id
+from stageflow_es.client.journal import Journal
+from stageflow_es.client.queries import Queries
+from stageflow_es.engine.ports import CommandKind, Refused, Unanswered
+from stageflow_es.errors import CommandRejected, OperatorError, Problem
+from stageflow_es.session.wire import Rejection
+
+LOOK_AFTER = 1.0
+"""Seconds of silence after which what is stored is read."""
+SEND_ATTEMPTS = 3
+REFUSALS = frozenset({"command_rejected", "input_rejected", "skip_denied"})
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What of an event says which command it answers, and how."""
+
+    type: str
+    n: int = 0
+    cause: int | str | None = None
+    command_id: str | None = None
+    start_id: str | None = None
+    problems: list[Problem] = []
+
+
+_event = msgspec.json.Decoder(_Answer)
+_rejection = msgspec.json.Decoder(Rejection)
+
+
+class Sender:
+    """Sends commands over one connection."""
+
+    def __init__(self, link: Link, names: Names, queries: Queries) -> None:
+        self._link = link
+        self._names = names
+        self._queries = queries
+
+    async def send(
+        self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool, timeout: float
+    ) -> int:
+        """The command's sequence in the log, once the bus has it, or with `wait` once an engine has applied it.
+
+        Raises CommandRejected when it is refused, and OperatorError when the bus, or with `wait` the engine, says
+        nothing within `timeout` seconds.
+        """
+        if not is_session_id(session):
+            message = f"session id {session[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
+            raise CommandRejected([Problem(message=message)])
+        data = msgspec.json.encode(body)
+        key = id or f"{session}-{token_hex(8)}"
+        if not wait:
+            return await self._store(kind, session, data, key)
+        watch = _Watch(self._link, self._names, self._queries, session)
+        try:
+            await watch.open()
+            seq = await self._store(kind, session, data, key)
+            async with asyncio.timeout(timeout):
+                await watch.answer(seq, key)
+        except TimeoutError:
+            raise OperatorError(
+                f"no engine has answered within {timeout:g} s. The command is kept (number {seq}) and will be applied "
+                "as soon as an engine runs on this bus and prefix"
+            ) from None
+        finally:
+            await watch.close()
+        return seq
+
+    async def _store(self, kind: CommandKind, session: str, data: bytes, key: str) -> int:
+        """Publish until the bus says it has it; the key makes repeating harmless."""
+        subject = self._names.command(kind, session)
+        attempts = SEND_ATTEMPTS
+        while True:
+            attempts -= 1
+            try:
+                return await self._link.store(subject, data, {"Nats-Msg-Id": key})
+            except (ApiError, Refused) as problem:
+                raise CommandRejected([Problem(message=f"the bus refuses the command: {problem}")]) from problem
+            except Unanswered as problem:
+                if not attempts:
+                    raise OperatorError(
+                        f"nothing takes commands on {subject} ({problem}): no engine has ever run on this server "
+                        f"under the prefix {self._names.prefix!r}, or this user may not publish there"
+                    ) from problem
+                await asyncio.sleep(0.1)
+
+
+class _Watch:
+    """Everything that may answer a command to one session, in one queue."""
+
+    def __init__(self, link: Link, names: Names, queries: Queries, session: str) -> None:
+        self._link = link
+        self._names = names
+        self._session = session
+        self._journal = Journal(link, names, queries, session)
+        self._rejections_read = 0
+        self._heard: asyncio.Queue[Msg] = asyncio.Queue()
+        self._subscriptions: list[Subscription] = []
+
+    async def open(self) -> None:
+        for subject in (self._names.event(self._session), self._names.rejection(self._session)):
+            self._subscriptions.append(await self._link.client.subscribe(subject, cb=self._heard.put))
+
+    async def close(self) -> None:
+        for subscription in self._subscriptions:
+            with suppress(nats_errors.Error, OSError):
+                await subscription.unsubscribe()
+
+    async def answer(self, seq: int, key: str) -> None:
+        """Return once the command is applied. Raises CommandRejected."""
+        rejections = self._names.rejection(self._session)
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_AFTER):
+                    message = await self._heard.get()
+            except TimeoutError:
+                if await self._stored(seq, key):
+                    return
+                continue
+            if message.subject == rejections:
+                _refusal(message.data, seq)
+            elif _accepts(message.data, seq, key):
+                return
+
+    async def _stored(self, seq: int, key: str) -> bool:
+        """Whether the history has the answer. Raises CommandRejected when the rejections have it."""
+        with suppress(Unanswered):
+            while found := await self._journal.read():
+                for one in found:
+                    if _accepts(one.data, seq, key):
+                        return True
+            subject = self._names.rejection(self._session)
+            stored = await page(self._link, self._names.rejections, subject, self._rejections_read + 1, 100)
+            for item in stored:
+                self._rejections_read = item.seq
+                _refusal(item.data, seq)
+        return False
+
+
+def _refusal(data: bytes, seq: int) -> None:
+    """Raise CommandRejected if this rejection is the answer."""
+    found = _rejection.decode(data)
+    if found.command_seq == seq:
+        raise CommandRejected(found.problems, seq)
+
+
+def _accepts(data: bytes, seq: int, key: str) -> bool:
+    """Whether this event is the answer. Raises CommandRejected when it is one, and says no."""
+    event = _event.decode(data)
+    if key not in (event.command_id, event.start_id) and event.cause != seq:
+        return False
+    if event.type in REFUSALS:
+        raise CommandRejected(event.problems, seq)
+    return True

@@ -1,0 +1,105 @@
+"""Asking the query service: NATS requests, JSON in and out, and an error in micro's own headers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.subjects import Names
+from stageflow_es.engine.ports import Unanswered
+from stageflow_es.errors import OperatorError, Problem, StageFlowError
+
+NOT_FOUND = 404
+
+
+class NoQueries(OperatorError):
+    """No query service answers."""
+
+
+class QueryRefused(StageFlowError):
+    """The query service refused a question: `code` as in HTTP, `problems` says why."""
+
+    def __init__(self, code: int, problems: list[Problem]) -> None:
+        self.code = code
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.message for problem in problems) or f"refused with code {code}")
+
+
+class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One session as the projection has it. Times are RFC 3339, UTC."""
+
+    session: str
+    status: str
+    pipeline: str | None = None
+    digest: str = ""
+    version: int = 0
+    nodes: list[str] = []
+    waiting_for: list[str] = []
+    result: Any = None
+    artifacts: dict[str, Any] | None = None
+    error: Any = None
+    labels: dict[str, str] = {}
+    started_at: str | None = None
+    updated_at: str | None = None
+    finished_at: str | None = None
+
+
+class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a list; `cursor` asks for the next, None: this was the last."""
+
+    sessions: list[SessionInfo]
+    cursor: str | None = None
+
+
+class _History(msgspec.Struct, frozen=True, kw_only=True):
+    events: list[msgspec.Raw]
+    next: int | None = None
+
+
+class Queries:
+    """The service's questions. All raise NoQueries and QueryRefused."""
+
+    def __init__(self, link: Link, names: Names) -> None:
+        self._link = link
+        self._prefix = names.prefix
+
+    async def ask(self, name: str, **fields: Any) -> bytes:
+        """The JSON answer to `<prefix>.query.<name>`; fields that are None are left out."""
+        body = msgspec.json.encode({key: value for key, value in fields.items() if value is not None})
+        subject = f"{self._prefix}.query.{name}"
+        try:
+            answer = await self._link.request(subject, body)
+        except Unanswered as problem:
+            raise NoQueries(f"no query service answers on {subject}: start one (`stageflow up` has one)") from problem
+        headers = answer.headers or {}
+        if "Nats-Service-Error" in headers or "Nats-Service-Error-Code" in headers:
+            code = headers.get("Nats-Service-Error-Code", "500")
+            raise QueryRefused(int(code) if code.isdigit() else 500, _problems(answer.data, headers))
+        return answer.data
+
+    async def session(self, session: str) -> SessionInfo | None:
+        """A session's row; None: there is none."""
+        try:
+            return msgspec.json.decode(await self.ask("session.get", session=session), type=SessionInfo)
+        except QueryRefused as problem:
+            if problem.code == NOT_FOUND:
+                return None
+            raise
+
+    async def sessions(self, **wanted: Any) -> SessionPage:
+        """One page of sessions: `status`, `pipeline`, `label`, `limit`, `cursor`."""
+        return msgspec.json.decode(await self.ask("session.list", **wanted), type=SessionPage)
+
+    async def history(self, session: str, start: int, limit: int) -> list[msgspec.Raw]:
+        """Events from number `start` on, as they are stored."""
+        answer = await self.ask("session.history", session=session, limit=limit, **{"from": start})
+        return msgspec.json.decode(answer, type=_History).events
+
+
+def _problems(data: bytes, headers: dict[str, str]) -> list[Problem]:
+    try:
+        return msgspec.json.decode(data, type=list[Problem])
+    except msgspec.MsgspecError:
+        return [Problem(message=headers.get("Nats-Service-Error", "refused"))]

@@ -1,0 +1,159 @@
+"""Templates with placeholders, written as for `str.format` and rendered without it.
+
+`{name}`, `{item[key]}` and `{a.b.c}` look up names, keys and list indexes in the JSON values given and nowhere else:
+a Python object's attributes cannot be reached. `{price:.2f}` and `{n:>10}` format a number or a text, with bounded
+width and precision; `!s`, `!r` and `!a` convert first; `{{` and `}}` are braces. What `str.format` makes of JSON values
+(`None`, `True`, lists as Python writes them) is what comes out here, so that existing templates read the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from stageflow_es.errors import RuleError
+from stageflow_es.pipeline.pointers import kind_of, shown
+
+MAX_TEMPLATE: Final = 262_144
+MAX_FIELDS: Final = 2_000
+MAX_LOOKUPS: Final = 32
+MAX_WIDTH: Final = 1_000
+MAX_PRECISION: Final = 100
+MAX_OUTPUT: Final = 1_048_576
+"""Characters of a rendered text."""
+
+_BRACE = re.compile(r"\{\{|\}\}|[{}]")
+_FIELD = re.compile(r"(?P<lookup>[^{}!:]*)(?:!(?P<conversion>[^{}:]*))?(?::(?P<spec>[^{}]*))?")
+_NAME = re.compile(r"[^.\[\]]+")
+_STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<key>[^\[\]]+)\]")
+_SPEC = re.compile(
+    r"(?:.?[<>=^])?[-+ ]?z?#?0?(?P<width>[0-9]*)[,_]?(?:\.(?P<precision>[0-9]+))?[bcdeEfFgGosxX%]?", re.DOTALL
+)
+_INDEX = re.compile(r"[0-9]{1,9}")
+_CONVERSIONS: Final[dict[str, Callable[[Any], str]]] = {"s": str, "r": repr, "a": ascii}
+
+
+class Placeholder(msgspec.Struct, frozen=True):
+    """One placeholder: where to look, and how to write what is there. `source` is how messages quote it."""
+
+    source: str
+    steps: tuple[str, ...]
+    conversion: str | None
+    spec: str
+
+    def write(self, values: Mapping[str, Any]) -> str:
+        """Its text for these values. Raises RuleError where there is no value, or none that can be written so."""
+        value = self._value(values)
+        if isinstance(value, str) and len(value) > MAX_OUTPUT:
+            raise RuleError(f"{self.source}: the text is longer than {MAX_OUTPUT:,} characters")
+        try:
+            if self.conversion is not None:
+                value = _CONVERSIONS[self.conversion](value)
+            return format(value, self.spec)
+        except (ValueError, TypeError, OverflowError, RecursionError) as problem:
+            raise RuleError(f"{self.source} cannot be written for {kind_of(value)}: {problem}") from problem
+
+    def _value(self, values: Mapping[str, Any]) -> Any:
+        value: Any = values
+        for depth, step in enumerate(self.steps):
+            if isinstance(value, Mapping) and step in value:
+                value = value[step]
+            elif isinstance(value, list) and _INDEX.fullmatch(step) and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                where = ".".join(self.steps[:depth]) or "the values"
+                raise RuleError(f"{self.source}: there is no {shown(step)} in {where}")
+        return value
+
+
+class Template:
+    """A compiled template. `names`: the values it needs, each once, in order."""
+
+    __slots__ = ("_parts", "names")
+
+    def __init__(self, parts: tuple[str | Placeholder, ...]) -> None:
+        self._parts = parts
+        self.names = tuple(dict.fromkeys(part.steps[0] for part in parts if isinstance(part, Placeholder)))
+
+    def render(self, values: Mapping[str, Any]) -> str:
+        """The text with every placeholder replaced. `values` are JSON values by name. Raises RuleError where a value
+        is missing, cannot be written as wanted, or the text grows beyond `MAX_OUTPUT`."""
+        written: list[str] = []
+        length = 0
+        for part in self._parts:
+            text = part if isinstance(part, str) else part.write(values)
+            length += len(text)
+            if length > MAX_OUTPUT:
+                raise RuleError(f"the rendered text is longer than {MAX_OUTPUT:,} characters")
+            written.append(text)
+        return "".join(written)
+
+
+def compile_template(text: str) -> Template:
+    """Compile a template. Raises RuleError where it is malformed, and says at which character."""
+    if len(text) > MAX_TEMPLATE:
+        raise RuleError(f"a template may be {MAX_TEMPLATE:,} characters long at most")
+    parts = tuple(_parts(text))
+    if sum(isinstance(part, Placeholder) for part in parts) > MAX_FIELDS:
+        raise RuleError(f"a template may have {MAX_FIELDS:,} placeholders at most")
+    return Template(parts)
+
+
+def _parts(text: str) -> Iterator[str | Placeholder]:
+    place = 0
+    while (brace := _BRACE.search(text, place)) is not None:
+        start = brace.start()
+        yield text[place:start]
+        match brace.group():
+            case "{":
+                part, place = _placeholder(text, start)
+                yield part
+            case "}":
+                raise RuleError(f"character {start}: this `}}` closes nothing; write `}}}}` for a brace")
+            case doubled:
+                yield doubled[0]
+                place = brace.end()
+    yield text[place:]
+
+
+def _placeholder(text: str, start: int) -> tuple[Placeholder, int]:
+    """The placeholder that begins at `start`, and where it ends."""
+    field = _FIELD.match(text, start + 1)
+    assert field is not None, "every part of a field is optional"
+    end = field.end() + 1
+    if text[end - 1 : end] != "}":
+        raise RuleError(f"character {start}: this `{{` is not closed; write `{{{{` for a brace")
+    source = shown(text[start:end])
+    conversion, spec = field["conversion"], field["spec"] or ""
+    if conversion is not None and conversion not in _CONVERSIONS:
+        raise RuleError(f"character {start}: {source} has an unknown conversion; there are !s, !r and !a")
+    _check_spec(spec, source, start)
+    return Placeholder(source, _steps(field["lookup"], source, start), conversion, spec), end
+
+
+def _steps(lookup: str, source: str, start: int) -> tuple[str, ...]:
+    name = _NAME.match(lookup)
+    if name is None:
+        raise RuleError(f"character {start}: the placeholder {source} needs a name")
+    steps, place = [name.group()], name.end()
+    while place < len(lookup):
+        step = _STEP.match(lookup, place)
+        if step is None or len(steps) == MAX_LOOKUPS:
+            raise RuleError(f"character {start}: {source} is no lookup like {{name}}, {{a.b}} or {{a[0]}}")
+        steps.append(step["name"] or step["key"])
+        place = step.end()
+    return tuple(steps)
+
+
+def _check_spec(spec: str, source: str, start: int) -> None:
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise RuleError(f"character {start}: {source} has a format that is not supported")
+    width, precision = match["width"] or "0", match["precision"] or "0"
+    if len(width) > 6 or int(width) > MAX_WIDTH:
+        raise RuleError(f"character {start}: {source} is wider than {MAX_WIDTH} characters")
+    if len(precision) > 6 or int(precision) > MAX_PRECISION:
+        raise RuleError(f"character {start}: {source} has more than {MAX_PRECISION} digits of precision")

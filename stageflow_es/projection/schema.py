@@ -1,0 +1,78 @@
+"""The tables, and what makes a file one of ours.
+
+    sessions    one row a session, as queries answer it; JSON where a value is more than a text
+    labels      one row a session's label, with the columns lists are filtered and sorted by
+    snapshots   the folded state of each session at its row's version
+    marks       where every so many-th event of a session is in the stream, to page through long histories
+    checkpoint  one row: the stream, and the last sequence whose event is in the tables above
+    meta        which release's tables and fold these are
+
+Everything but the checkpoint follows from the events alone, so that a rebuild gives equal rows.
+"""
+
+from __future__ import annotations
+
+from stageflow_es.session.fold import EVOLVE_VERSION
+
+SCHEMA_VERSION = 1
+"""Raised when tables or the meaning of a column change."""
+
+META = {"stageflow_projection": "1", "schema": str(SCHEMA_VERSION), "evolve": str(EVOLVE_VERSION)}
+
+MARK_EVERY = 512
+"""Events of a session between two marks."""
+
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE checkpoint (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    stream_created TEXT NOT NULL,
+    seq INTEGER NOT NULL
+);
+INSERT INTO checkpoint VALUES (1, '', 0);
+
+CREATE TABLE sessions (
+    session TEXT PRIMARY KEY,
+    status TEXT NOT NULL,
+    pipeline TEXT,
+    digest TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    nodes TEXT NOT NULL,
+    waiting_for TEXT NOT NULL,
+    result TEXT,
+    artifacts TEXT,
+    error TEXT,
+    labels TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    finished_at TEXT,
+    head TEXT NOT NULL,
+    seq INTEGER NOT NULL
+);
+
+CREATE TABLE labels (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    session TEXT NOT NULL,
+    status TEXT NOT NULL,
+    pipeline TEXT,
+    PRIMARY KEY (name, value, started_at, session)
+) WITHOUT ROWID;
+
+CREATE TABLE snapshots (session TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL);
+
+CREATE TABLE marks (
+    session TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (session, n)
+) WITHOUT ROWID;
+"""
+
+INDEXES = """
+CREATE INDEX sessions_by_time ON sessions (started_at, session);
+CREATE INDEX sessions_by_status ON sessions (status, started_at, session, pipeline);
+CREATE INDEX sessions_by_pipeline ON sessions (pipeline, started_at, session);
+"""

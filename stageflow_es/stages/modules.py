@@ -1,0 +1,53 @@
+"""Loading modules that register stages, by dotted name or by file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from stageflow_es.errors import OperatorError
+
+
+def load_stages(modules: Iterable[str]) -> None:
+    """Import each module, given as `package.module` or as `path/to/file.py`; what it registers is there afterwards.
+
+    A file is imported once. A dotted name is also looked for in the current directory. Raises OperatorError when
+    there is no such module, or its import fails.
+    """
+    for module in modules:
+        try:
+            if module.endswith(".py"):
+                _load_file(Path(module))
+            else:
+                _load_name(module)
+        except OperatorError:
+            raise
+        except Exception as problem:
+            raise OperatorError(f"stages {module!r} cannot be loaded: {type(problem).__name__}: {problem}") from problem
+
+
+def _load_name(name: str) -> None:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    import_module(name)
+
+
+def _load_file(path: Path) -> None:
+    if not path.is_file():
+        raise OperatorError(f"there is no file {path} to load stages from")
+    name = f"stageflow_stages_{path.resolve().as_posix().replace('/', '_').replace('.', '_')}"
+    if name in sys.modules:
+        return
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

@@ -1,0 +1,197 @@
+"""The command line as people and programs use it: real processes against `stageflow up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STAGEFLOW = [sys.executable, "-m", "stageflow_es.cli"]
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Up:
+    """`stageflow up` as a process, in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        command = [*STAGEFLOW, "up", "--json", "--port", "0", "--stages", str(EXAMPLES / "order_stages.py")]
+        self.process = subprocess.Popen(
+            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read() if self.process.stderr else ""
+        self.url: str = json.loads(line)["url"]
+
+    def stop(self) -> tuple[int, str]:
+        """Ctrl-C; the exit code, and what it said on stderr."""
+        self.process.send_signal(signal.SIGINT)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = Up(tmp_path_factory.mktemp("up"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def run(up: Up) -> Run:
+    """Run a command against `up`."""
+
+    def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*STAGEFLOW, *arguments],
+            cwd=EXAMPLES.parent,
+            env={**os.environ, "NATS_URL": up.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+def test_an_order_from_its_start_to_its_end(run: Run) -> None:
+    """The README's transcript."""
+    run("validate", "examples/order_approval.json", "--stages", "examples/order_stages.py")
+    assert run("register", "order-approval", "examples/order_approval.json").stdout.startswith("order-approval@")
+    started = run("start", "order-approval", "@examples/order.json", "--session", "order-117")
+    assert started.stdout == "order-117\n"
+    assert run("input", "order-117", "approval", '{"approved": true, "by": "Grace"}').stdout == "approval: taken\n"
+
+    watched = run("watch", "order-117").stdout.splitlines()
+
+    assert "session_started" in watched[0]
+    assert "session_completed" in watched[-1]
+    assert run("history", "order-117").stdout.splitlines() == watched
+
+
+def test_a_result_is_waited_for(run: Run) -> None:
+    printed = run("start", "examples/count_up.json", "--set", "goal=3", "--wait").stdout
+    assert "completed" in printed
+    assert "counter = 3" in printed
+
+
+def test_programs_get_json_lines(run: Run) -> None:
+    watched = run("start", "examples/count_up.json", "--set", "goal=1", "--watch", "--json").stdout.splitlines()
+    assert [json.loads(line)["n"] for line in watched] == list(range(1, len(watched) + 1))
+    outcome = json.loads(run("start", "examples/count_up.json", "--set", "goal=1", "--wait", "--json").stdout)
+    assert outcome["artifacts"] == {"counter": 1}
+
+
+def test_a_failed_session_is_exit_code_1(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "doomed.json"
+    file.write_text(json.dumps({"entry": "a", "nodes": [{"id": "a", "type": "stage", "stage": "FailStage"}]}))
+    assert "session_failed" in run("start", str(file), "--watch", "--session", "doomed", code=1).stdout
+    assert "failed" in run("start", str(file), "--wait", code=1).stderr
+    run("retry", "doomed")
+
+
+def test_a_rejection_is_exit_code_1_with_every_problem(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "bad.json"
+    nodes = [{"id": "a", "type": "stage", "stage": "NoSuchStage", "next": "nowhere"}]
+    file.write_text(json.dumps({"entry": "a", "nodes": nodes}))
+
+    said = run("start", str(file), code=1).stderr.splitlines()
+    told = json.loads(run("start", str(file), "--json", code=1).stderr)
+
+    assert len(said) == 2
+    assert {problem["path"] for problem in told["problems"]} == {"/nodes/0/stage", "/nodes/0/next"}
+
+
+def test_a_session_is_steered(run: Run) -> None:
+    run("start", "examples/order_approval.json", "@examples/order.json", "--session", "steered")
+    assert run("pause", "steered", "--reason", "lunch").stdout == "pause: done\n"
+    assert "paused" in run("pause", "steered", code=1).stderr
+    run("resume", "steered")
+    assert json.loads(run("stop", "steered", "--json").stdout)["action"] == "stop"
+    assert "session_stopped" in run("history", "steered").stdout
+
+
+def test_a_session_is_shown_and_listed(run: Run) -> None:
+    run("start", "examples/order_approval.json", "@examples/order.json", "--session", "shown", "--label", "kind=shown")
+    row = _until_waiting(run, "shown")
+    assert row["waiting_for"] == ["approval"]
+    assert "approval" in run("show", "shown").stdout
+    assert "order" in run("show", "shown", "--at", "1", "--json").stdout
+    listed = [json.loads(line) for line in run("list", "--label", "kind=shown", "--json").stdout.splitlines()]
+    assert [one["session"] for one in listed] == ["shown"]
+    assert "shown" in run("list", "--status", "waiting").stdout
+    assert "not found" in run("show", "nobody", code=1).stderr
+
+
+def _until_waiting(run: Run, session: str) -> dict[str, list[str]]:
+    """The session's row once the projection, which follows the events a moment later, has it waiting."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        listed = run("list", "--status", "waiting", "--limit", "0", "--json").stdout.splitlines()
+        for row in map(json.loads, listed):
+            if row["session"] == session:
+                found: dict[str, list[str]] = row
+                return found
+    raise AssertionError(f"the projection never had {session} waiting")
+
+
+def test_registered_pipelines_are_listed_shown_and_compared(run: Run) -> None:
+    run("register", "counting", "examples/count_up.json")
+    assert "counting@" in run("pipelines", "list").stdout
+    assert json.loads(run("pipelines", "show", "counting", "--json").stdout)["entry"] == "begin"
+    assert run("pipelines", "diff", "counting", "examples/count_up.json").stdout == ""
+    assert '"entry": "each"' in run("pipelines", "diff", "counting", "examples/greetings.json", code=1).stdout
+    run("pipelines", "show", "no-such-pipeline", code=1)
+
+
+def test_the_stages_are_listed(run: Run) -> None:
+    assert "AskForApproval" in run("stages").stdout
+    listed = [json.loads(line) for line in run("stages", "--json").stdout.splitlines()]
+    assert {"AskForApproval", "SetValueStage"} <= {stage["stage_name"] for stage in listed}
+
+
+def test_an_answer_that_does_not_come_in_time_is_exit_code_4(run: Run) -> None:
+    run("start", "examples/order_approval.json", "@examples/order.json", "--wait", "--timeout", "0.2", code=4)
+
+
+def test_up_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """What waits when it is stopped still waits when it is started again, and gets its answer."""
+
+    def run(up: Up, *arguments: str) -> str:
+        env = {**os.environ, "NATS_URL": up.url}
+        return subprocess.run(
+            [*STAGEFLOW, *arguments], cwd=EXAMPLES.parent, env=env, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    first = Up(tmp_path)
+    run(first, "start", "examples/order_approval.json", "@examples/order.json", "--session", "slow")
+    assert first.stop() == (0, "")
+
+    second = Up(tmp_path)
+    try:
+        run(second, "input", "slow", "approval", '{"approved": false}')
+        assert "declined" in run(second, "watch", "slow")
+    finally:
+        assert second.stop() == (0, "")
+
+
+def test_a_taken_port_is_one_line_and_exit_code_3(up: Up, tmp_path: Path) -> None:
+    port = up.url.rsplit(":", 1)[1]
+    done = subprocess.run(
+        [*STAGEFLOW, "up", "--port", port], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,270 @@
+"""The client against a real server and a real engine, with nothing but NATS between them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
+from stageflow_es.client import Client, Outcome, connect, follow
+from stageflow_es.client.follow import UnknownEvent, decode
+from stageflow_es.client.journal import Journal
+from stageflow_es.engine import Engine
+from stageflow_es.errors import CommandRejected, DefinitionError, OperatorError, SessionFailed
+from stageflow_es.session import events as ev
+from stageflow_es.session.fold import hash_of
+
+from .conftest import ASK, DOOMED, STAGES
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+async def test_a_session_is_started_answered_and_completes(client: Client) -> None:
+    session = await client.start(ASK, labels={"kind": "test"})
+    await session.input("answer", 42)
+    outcome = await session.result(timeout=20)
+    assert outcome == Outcome(session=session.id, status="completed", artifacts={"answer": 42}, version=outcome.version)
+
+
+async def test_a_bad_definition_is_rejected_with_every_problem_at_its_place(client: Client) -> None:
+    bad = {"entry": "a", "nodes": [{"id": "a", "type": "stage", "stage": "NoSuchStage", "next": "nowhere"}]}
+    with pytest.raises(CommandRejected) as rejected:
+        await client.start(bad)
+    assert {problem.path for problem in rejected.value.problems} >= {"/nodes/0/stage", "/nodes/0/next"}
+    assert rejected.value.command_seq
+
+
+async def test_a_start_sent_twice_under_one_key_starts_once(client: Client) -> None:
+    session = await client.start(ASK, session="once", id="once-1")
+    again = await client.start(ASK, session="once", id="once-1")
+    assert [event.n for event in await again.history()] == [1, 2]
+    assert again.id == session.id
+
+
+async def test_a_second_start_of_a_session_is_rejected(client: Client) -> None:
+    await client.start(ASK, session="taken")
+    with pytest.raises(CommandRejected, match="exists"):
+        await client.start(ASK, session="taken")
+
+
+async def test_an_input_to_nobody_is_rejected(client: Client) -> None:
+    with pytest.raises(CommandRejected, match="nobody"):
+        await client.session("nobody").input("answer", 1)
+
+
+async def test_an_input_that_does_not_fit_is_rejected_and_the_wait_goes_on(client: Client) -> None:
+    session = await client.start(ASK)
+    await _until_waiting(client, session.id)
+    with pytest.raises(CommandRejected):
+        await session.input("answer", "forty-two")
+    await session.input("answer", 42)
+    assert (await session.result(timeout=20)).artifacts == {"answer": 42}
+
+
+@pytest.mark.parametrize("id", ["", "with.dot", "a b", "ü", "x" * 129, "*"])
+async def test_an_id_that_is_none_is_refused_before_it_is_sent(client: Client, id: str) -> None:
+    with pytest.raises(CommandRejected, match="session id"):
+        await client.session(id).stop()
+
+
+async def test_a_session_is_paused_resumed_and_stopped(client: Client) -> None:
+    session = await client.start(ASK)
+    await session.pause(reason="lunch")
+    with pytest.raises(CommandRejected, match="paused"):
+        await session.pause()
+    await session.resume()
+    await session.stop()
+    assert (await session.result(timeout=20)).result == {"result": "stopped"}
+
+
+async def test_a_skipable_stage_is_skipped(client: Client) -> None:
+    session = await client.start(ASK)
+    await _until_waiting(client, session.id)
+    await session.skip()
+    assert (await session.result(timeout=20)).status == "completed"
+    with pytest.raises(CommandRejected):
+        await session.skip()
+
+
+async def test_a_failed_session_raises_and_can_be_retried(client: Client) -> None:
+    session = await client.start(DOOMED)
+    with pytest.raises(SessionFailed, match="broken"):
+        await session.result(timeout=20)
+    await session.retry()
+    assert (await session.result(timeout=20)).status == "completed"
+
+
+async def test_result_gives_up_after_its_timeout(client: Client) -> None:
+    session = await client.start(ASK)
+    with pytest.raises(TimeoutError):
+        await session.result(timeout=0.05)
+
+
+async def test_many_are_started_at_once(client: Client) -> None:
+    sessions = await client.start_many([{"pipeline": ASK, "session": f"many-{i}"} for i in range(20)])
+    await asyncio.gather(*(session.input("answer", i) for i, session in enumerate(sessions)))
+    outcomes = await asyncio.gather(*(session.result(timeout=20) for session in sessions))
+    assert [outcome.artifacts["answer"] for outcome in outcomes] == list(range(20))
+
+
+async def test_events_are_the_history_and_then_live_and_end_with_the_session(client: Client) -> None:
+    session = await client.start(ASK)
+    await _until_waiting(client, session.id)
+    types = []
+    async with aclosing(session.events()) as events:
+        async for event in events:
+            types.append(type(event))
+            if isinstance(event, ev.WaitingForInput):
+                await session.input("answer", 1)
+    assert types[:3] == [ev.SessionStarted, ev.WaitingForInput, ev.UserInput]
+    assert types[-1] is ev.SessionCompleted
+
+
+async def test_events_come_as_they_are_stored(client: Client) -> None:
+    """So the hash chain can be checked from what a client gets."""
+    session = await client.start(ASK)
+    await session.input("answer", 1)
+    live = [data async for data in session.raw_events()]
+    assert live == await session.raw_history()
+    assert [decode(data).prev for data in live[1:]] == [hash_of(data) for data in live[:-1]]  # type: ignore[union-attr]
+
+
+async def test_events_from_a_number_on_begin_there(client: Client) -> None:
+    session = await client.start(ASK)
+    await session.stop()
+    whole = [event.n async for event in session.events()]
+    assert [event.n async for event in session.events(from_=2)] == whole[1:]
+    assert [event.n async for event in session.events(from_=100)] == []
+    assert [event.n for event in await session.history(2)] == whole[1:]
+
+
+async def test_a_failure_does_not_end_a_follower_that_was_told_to_stay(client: Client) -> None:
+    session = await client.start(DOOMED)
+    types = []
+    async with aclosing(session.events(follow=True)) as events:
+        async for event in events:
+            types.append(type(event))
+            if isinstance(event, ev.SessionFailed):
+                await session.retry()
+            if isinstance(event, ev.SessionCompleted):
+                break
+    assert ev.SessionRetried in types
+
+
+async def test_what_live_delivery_loses_is_read(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower that is slower than its session loses live events, and gets them from the history."""
+    monkeypatch.setattr(follow, "PENDING", 1)
+    session = await client.start(ASK)
+    numbers = []
+    async with aclosing(session.events()) as events:
+        async for event in events:
+            numbers.append(event.n)
+            if isinstance(event, ev.WaitingForInput):
+                await session.pause()
+                await session.resume()
+                await session.input("answer", 1)
+                await _until_ended(client, session.id)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 6
+
+
+async def test_an_end_that_was_never_delivered_is_found(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last events have none after them that would show the gap; silence makes the follower ask."""
+    monkeypatch.setattr(follow, "SILENCE", 0.1)
+
+    async def deaf(_: object) -> None:
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(follow, "_next", deaf)
+    session = await client.start(ASK)
+    await session.input("answer", 1)
+    assert (await session.result(timeout=20)).status == "completed"
+
+
+async def test_an_event_of_a_newer_release_is_passed_on() -> None:
+    data = b'{"type":"stage_teleported","session":"s","n":7,"at":"2030-01-01T00:00:00Z","to":"moon"}'
+    event = decode(data)
+    assert isinstance(event, UnknownEvent)
+    assert (event.type, event.n, event.data) == ("stage_teleported", 7, data)
+
+
+async def test_a_registered_pipeline_is_started_by_name_and_by_version(client: Client) -> None:
+    old = await client.register("ask", ASK)
+    new = await client.register("ask", DOOMED)
+
+    assert await client.pipelines() == {"ask": new}
+    assert await client.definition(f"ask@{old[:12]}") == ASK
+    assert await client.definition("ask") == await client.definition(new) == DOOMED
+    assert await client.definition("unknown") is None
+
+    session = await client.start(f"ask@{old}")
+    (started, *_) = await session.history()
+    assert isinstance(started, ev.SessionStarted)
+    assert started.digest == old
+
+
+async def test_a_definition_with_problems_is_not_registered(client: Client) -> None:
+    with pytest.raises(DefinitionError):
+        await client.register("bad", {"entry": "a", "nodes": []})
+    assert await client.pipelines() == {}
+
+
+async def test_without_a_query_service_a_question_says_so(client: Client) -> None:
+    with pytest.raises(OperatorError, match="query service"):
+        await client.session("x").get()
+
+
+async def test_without_an_engine_a_start_says_that_it_is_kept(
+    nats_server: EmbeddedServer, bus: JetStreamBus, engine: Engine
+) -> None:
+    await engine.stop()
+    async with connect(nats_server.url, prefix=bus.settings.prefix, timeout=0.1) as hasty:
+        with pytest.raises(OperatorError, match="as soon as an engine runs"):
+            await hasty.start(ASK)
+        await hasty.start(ASK, wait=False)
+
+
+async def test_where_no_engine_ever_ran_a_start_says_so(nats_server: EmbeddedServer) -> None:
+    async with connect(nats_server.url, prefix="nowhere") as lost:
+        with pytest.raises(OperatorError, match="no engine has ever run"):
+            await lost.start(ASK)
+
+
+async def test_a_follower_sees_its_session_through_a_restart_of_the_server(own_nats_server: EmbeddedServer) -> None:
+    bus = await JetStreamBus.connect(own_nats_server.url)
+    engine = Engine(bus, name="engine", stages=STAGES)
+    await engine.start()
+    async with connect(own_nats_server.url) as client:
+        session = await client.start(ASK)
+        types = []
+        async with aclosing(session.events()) as events:
+            async for event in events:
+                types.append(type(event))
+                if isinstance(event, ev.WaitingForInput):
+                    await asyncio.to_thread(own_nats_server.kill)
+                    await asyncio.to_thread(own_nats_server.start)
+                    await session.input("answer", 1)
+        assert types[-1] is ev.SessionCompleted
+        assert [event.n for event in await session.history()] == list(range(1, len(types) + 1))
+    await engine.stop()
+    await bus.close()
+
+
+async def _until_waiting(client: Client, session: str) -> None:
+    await _until(client, session, "waiting_for_input")
+
+
+async def _until_ended(client: Client, session: str) -> None:
+    await _until(client, session, "session_completed")
+
+
+async def _until(client: Client, session: str, kind: str) -> None:
+    """Return when the stored history has an event of a type."""
+    journal: Journal = client.journal(session)
+    async with asyncio.timeout(20):
+        while True:
+            if any(follow.type_of(one.data) == kind for one in await journal.read()):
+                return
+            await asyncio.sleep(0.005)

@@ -1,0 +1,113 @@
+"""The command line where no server is needed: help, mistakes, and what reaches the terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stageflow_es.cli import console, main
+from stageflow_es.cli.registry import COMMANDS
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"    {name} " in printed for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"stageflow {name}" in capsys.readouterr().out
+
+
+def test_help_loads_neither_nats_nor_rich() -> None:
+    """What is slow to import is imported by the command that needs it."""
+    program = "import sys; from stageflow_es.cli import main; main(['--help']); main(['start', '--help']);"
+    check = "print([m for m in ('nats', 'rich', 'jsonschema', 'aiosqlite') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program + check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_importing_the_package_loads_none_of_its_rooms() -> None:
+    program = "import sys, stageflow_es; print([m for m in sys.modules if m.startswith(('stageflow_es.', 'nats'))])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-command"],
+        ["start"],
+        ["start", "p", "{not json"],
+        ["start", "p", "[1]"],
+        ["start", "p", "@/no/such/file"],
+        ["start", "p", "--set", "novalue"],
+        ["start", "/no/such/file.json"],
+        ["start", "p", "--watch", "--wait"],
+        ["register", "name", "not-a-file"],
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+
+
+def test_no_server_is_one_line_and_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "x", "--server", "nats://127.0.0.1:1"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "nats://127.0.0.1:1" in printed.err
+    assert "stageflow up" in printed.err
+
+
+def test_no_server_is_a_json_object_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "x", "--server", "nats://127.0.0.1:1", "--json"]) == 3
+    assert json.loads(capsys.readouterr().err)["exit"] == 3
+
+
+def test_a_good_pipeline_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(EXAMPLES / "order_approval.json")
+    assert main(["validate", file, "--stages", str(EXAMPLES / "order_stages.py")]) == 0
+    assert capsys.readouterr().out == f"{file}: ok\n"
+
+
+def test_every_problem_is_a_line_with_file_and_pointer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.json"
+    nodes = [{"id": "a", "type": "stage", "stage": "NoSuchStage", "next": "nowhere"}]
+    file.write_text(json.dumps({"entry": "a", "nodes": nodes}))
+
+    assert main(["validate", str(file)]) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{file}:/nodes/0/") and ": error: " in line for line in lines)
+
+
+def test_a_file_that_is_not_json_is_a_problem_of_that_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    missing = tmp_path / "missing.json"
+
+    assert main(["validate", str(tmp_path / "bad.json"), str(missing), "--json"]) == 1
+
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["message"].startswith("not JSON")
+    assert second["file"] == str(missing)
+
+
+def test_stages_that_cannot_be_loaded_are_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.py").write_text("raise ValueError('oops')")
+    assert main(["validate", "x.json", "--stages", str(tmp_path / "broken.py")]) == 3
+    assert "oops" in capsys.readouterr().err
+
+
+def test_text_of_strangers_does_nothing_to_the_terminal() -> None:
+    assert console.plain("a\x1b[2Jb\u202e\n") == "a\\x1b[2Jb\\u202e\\n"

@@ -1,0 +1,63 @@
+"""Every event is one line that people can read, whatever strangers put into it."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from stageflow_es.cli.render import event_line
+from stageflow_es.client import UnknownEvent
+from stageflow_es.session import events as ev
+
+ENVELOPE = {"session": "s", "n": 12, "at": "2024-05-06T07:08:09.123456Z"}
+NASTY = "no\x1b[2Jde\n"
+FILLED: dict[str, Any] = {
+    "digest": "0123456789abcdef",
+    "entry": NASTY,
+    "payload": {"a": NASTY},
+    "error": {"type": "ValueError", "message": NASTY},
+    "node": NASTY,
+    "scope": NASTY,
+    "name": NASTY,
+    "key": "k",
+    "value": NASTY,
+    "timer": "t",
+    "due": "2024-05-07T07:08:09.123456Z",
+    "seconds": 3,
+    "wait": "w",
+    "input_type": NASTY,
+    "problems": [{"message": NASTY}],
+    "children": [NASTY],
+    "branch": "0",
+    "count": 3,
+    "index": 0,
+    "outputs": {"x": [1] * 500},
+    "subpipeline_id": NASTY,
+    "head": "h",
+    "last_command": 1,
+    "export_digest": "e",
+    "result": {"text": NASTY},
+    "next": NASTY,
+}
+
+
+@pytest.mark.parametrize("kind", get_args(ev.AnyEvent), ids=lambda kind: str(kind.__struct_config__.tag))
+def test_every_event_is_one_readable_line(kind: type[ev.Event]) -> None:
+    fields = {name: value for name, value in FILLED.items() if name in kind.__struct_fields__}
+    if kind is ev.ConditionEvaluated:
+        fields["branch"] = 0
+    tag = kind.__struct_config__.tag
+    event = msgspec.convert({"type": tag, **ENVELOPE, **fields}, kind)
+
+    line = event_line(event).plain  # type: ignore[arg-type]
+
+    assert line.startswith(f"07:08:09.123   12 {tag}")
+    assert line.isprintable()
+    assert len(line) < 300
+
+
+def test_an_event_of_a_newer_release_is_a_line_too() -> None:
+    line = event_line(UnknownEvent(type="stage_teleported", **ENVELOPE)).plain
+    assert line == "07:08:09.123   12 stage_teleported"
