@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection.feed import FeedEvent
 from stageflow_es.projection.rows import Row, broken_row, row_of
 from stageflow_es.projection.schema import MARK_EVERY
@@ -18,27 +19,9 @@ from stageflow_es.session import ChainBroken, State, apply, snapshot
 from stageflow_es.session.events import SessionArchived, decode
 
 
-class Crashed(Exception):  # noqa: N818
-    """The fold itself failed at event `index` of those given, and the state is in no good order now."""
-
-    def __init__(self, index: int, problem: str) -> None:
-        self.index, self.problem = index, problem
-        super().__init__(problem)
-
-
-class Live:
-    """A session in memory: its state, and why it is broken, if it is."""
-
-    __slots__ = ("problem", "state")
-
-    def __init__(self, state: State, problem: str | None = None) -> None:
-        self.state = state
-        self.problem = problem
-
-
 class Change(msgspec.Struct, frozen=True):
-    """What a batch changed of one session. `anew`: nothing that was stored of it before counts. `marks`: numbers and
-    stream sequences of events to be found again. `image`: the snapshot, None where no event could be folded."""
+    """What events changed of one session. `image`: its snapshot, None where no event could be folded. `marks`:
+    numbers and stream sequences of events to be found again. `anew`: nothing stored of it before counts."""
 
     row: Row
     image: bytes | None
@@ -47,42 +30,88 @@ class Change(msgspec.Struct, frozen=True):
     anew: bool = False
 
 
-def fold_events(live: Live, events: Sequence[FeedEvent]) -> Change | None:
-    """Fold events into a session; None: they changed nothing. Raises Crashed."""
-    marks: list[tuple[int, int]] = []
-    changed = anew = False
-    for index, event in enumerate(events):
-        if event.seq <= live.state.seq:
-            continue
-        if _is_archive(event.data):
-            live.state, live.problem = State(live.state.session), None
-            marks, anew = [], True
-        elif live.problem is not None:
-            continue
-        changed = True
-        _fold(live, event, index)
-        if live.problem is None and live.state.n % MARK_EVERY == 1:
-            marks.append((live.state.n, event.seq))
-    return _change(live, marks, anew) if changed else None
+class Live:
+    """A session in memory: its state, the snapshot of it that was made last, and why it is broken, if it is.
 
+    `pipeline` None: it has none, being archived, or none that could be had.
+    """
 
-def broken(live: Live, problem: str) -> Change:
-    """Mark a session as broken."""
-    live.problem = problem
-    return _change(live, [], False)
+    __slots__ = ("_lost", "image", "pipeline", "problem", "state")
 
+    def __init__(self, session: str, pipeline: Pipeline | None = None, image: bytes | None = None) -> None:
+        self.pipeline = pipeline
+        self.image = image
+        self.problem: str | None = None
+        self.state = self._restored(session)
+        self._lost = False
 
-def _fold(live: Live, event: FeedEvent, index: int) -> None:
-    try:
-        apply(live.state, event.data, event.seq)
-    except ChainBroken as problem:
-        live.problem = f"stream sequence {event.seq}: {problem}"
-    except MemoryError:
-        raise
-    except Exception as fault:
-        n = live.state.n
-        problem = f"stream sequence {event.seq}: event {n} cannot be folded: {type(fault).__name__}: {fault}"
-        raise Crashed(index, problem) from fault
+    @classmethod
+    def broken(cls, session: str, problem: str) -> Live:
+        """A session whose row says already that it is broken."""
+        live = cls(session)
+        live.problem = problem
+        return live
+
+    @classmethod
+    def lost(cls, session: str, problem: str) -> Live:
+        """A session nothing can be folded of, nor could be if all its events came again."""
+        live = cls.broken(session, problem)
+        live._lost = True
+        return live
+
+    def fold(self, events: Sequence[FeedEvent]) -> Change | None:
+        """Fold events, in order; None: they changed nothing."""
+        marks: list[tuple[int, int]] = []
+        first, anew, changed = 0, self._lost, self._lost
+        self._lost = False
+        for index, event in enumerate(events):
+            if event.seq <= self.state.seq:
+                continue
+            if _is_archive(event.data):
+                self._begin_anew()
+                marks, first, anew = [], index, True
+            elif self.problem is not None:
+                continue
+            changed = True
+            if not self._apply(event):
+                self._replay(events[first:index])
+            elif self.problem is None and self.state.n % MARK_EVERY == 1:
+                marks.append((self.state.n, event.seq))
+        return self._change(marks, anew) if changed else None
+
+    def _begin_anew(self) -> None:
+        self.pipeline = self.image = self.problem = None
+        self.state = State(self.state.session)
+
+    def _apply(self, event: FeedEvent) -> bool:
+        """Fold one event or note why it cannot be; false: the state is in no good order now."""
+        try:
+            apply(self.state, event.data, event.seq)
+        except MemoryError:
+            raise
+        except ChainBroken as problem:
+            self.problem = f"stream sequence {event.seq}: {problem}"
+        except Exception as fault:
+            self.problem = f"stream sequence {event.seq}: cannot be folded ({type(fault).__name__}: {fault})"
+            return False
+        return True
+
+    def _replay(self, events: Sequence[FeedEvent]) -> None:
+        """Put the state in order again: from the last snapshot, through events that could be folded."""
+        self.state = self._restored(self.state.session)
+        for event in events:
+            if event.seq > self.state.seq:
+                apply(self.state, event.data, event.seq)
+
+    def _restored(self, session: str) -> State:
+        return State(session, self.pipeline) if self.image is None else snapshot.load(self.image, self.pipeline)
+
+    def _change(self, marks: list[tuple[int, int]], anew: bool) -> Change:
+        state = self.state
+        row = row_of(state) if self.problem is None else broken_row(state, self.problem)
+        self.image = snapshot.dump(state) if state.n else None
+        labels = state.labels if state.archived is None else msgspec.json.decode(row.labels)
+        return Change(row, self.image, labels, marks, anew)
 
 
 def _is_archive(data: bytes) -> bool:
@@ -90,19 +119,5 @@ def _is_archive(data: bytes) -> bool:
         return False
     try:
         return isinstance(decode(data), SessionArchived)
-    except Exception:
+    except Exception:  # whatever is wrong with it is found when it is folded
         return False
-
-
-def _change(live: Live, marks: list[tuple[int, int]], anew: bool) -> Change:
-    state = live.state
-    row = row_of(state) if live.problem is None else broken_row(state, live.problem)
-    image = snapshot.dump(state) if state.n else None
-    return Change(row, image, _labels(row, state), marks, anew)
-
-
-def _labels(row: Row, state: State) -> dict[str, str]:
-    if state.archived is None:
-        return state.labels
-    labels: dict[str, str] = msgspec.json.decode(row.labels)
-    return labels

@@ -171,7 +171,7 @@ def _join_image(join: Join) -> JoinImage:
     )
 
 
-def load(data: bytes, pipeline: Pipeline) -> State:
+def load(data: bytes, pipeline: Pipeline | None) -> State:
     """The state that `dump` wrote. Raises WrongVersion, and `msgspec.MsgspecError` on bytes that are no snapshot."""
     image = _decoder.decode(data)
     if image.version != EVOLVE_VERSION:

@@ -1,0 +1,185 @@
+"""The projector: follows the feed from the checkpoint and writes every event into the tables exactly once.
+
+Each batch is folded in memory and written in one transaction with the checkpoint, while the next one is folded.
+Whatever goes wrong with a write, what is in memory is dropped and the work begins again at the checkpoint: there is
+no other way of starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Sequence
+
+import structlog
+
+from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.ports import BusError, Definitions, LogRecreated
+from stageflow_es.errors import DefinitionError, OperatorError
+from stageflow_es.projection.database import Unavailable
+from stageflow_es.projection.feed import EventFeed, FeedEvent, FeedReader
+from stageflow_es.projection.folding import Change, Live
+from stageflow_es.projection.recent import Recent
+from stageflow_es.projection.rows import BROKEN
+from stageflow_es.projection.store import Checkpoint, Kept, Store
+from stageflow_es.session.events import SessionStarted, decode
+
+log = structlog.get_logger(__name__)
+
+BATCH = 5000
+"""Events of one transaction at most."""
+IDLE = 0.2
+"""Seconds a fetch waits, and so the longest that `stop` takes while nothing happens."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+DEFINITION_WITHIN = 30.0
+AT_ONCE = 64
+"""Sessions folded before others in the process get their turn."""
+REMEMBERED = 128 * 1024 * 1024
+"""Bytes of snapshots whose sessions are kept in memory; the sessions themselves take several times that."""
+
+
+class Projector:
+    """Follows `feed` into `store`. `run` returns after `stop`; it raises OperatorError when only a person can help.
+
+    `batch`: events of one transaction at most. `problem`: why nothing is being written just now, if so.
+    """
+
+    def __init__(self, feed: EventFeed, definitions: Definitions, store: Store, *, batch: int = BATCH) -> None:
+        self.position = Checkpoint("", 0)
+        self.problem: str | None = None
+        self._feed = feed
+        self._library = Library(definitions)
+        self._store = store
+        self._batch = batch
+        self._recent = Recent(REMEMBERED)
+        self._stopping = False
+        self._moved = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Follow until `stop`. Locks, a full disk and a bus that is away are waited out."""
+        pause = FIRST_PAUSE
+        while not self._stopping:
+            before = self.position
+            try:
+                await self._follow()
+            except LogRecreated as problem:
+                raise OperatorError(f"{problem}. {self._other_stream()}") from problem
+            except (Unavailable, BusError) as problem:
+                pause = FIRST_PAUSE if self.position != before else min(2 * pause, LONGEST_PAUSE)
+                self.problem = str(problem)
+                log.warning("projection_interrupted", problem=self.problem, seq=self.position.seq, again_in=pause)
+                await asyncio.sleep(pause)
+
+    async def stop(self) -> None:
+        """Let `run` finish what it has begun to write, and return."""
+        self._stopping = True
+
+    async def caught_up(self, seq: int) -> None:
+        """Return once the event with this stream sequence, and all before it, are in the tables."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.position.seq >= seq)
+
+    async def _follow(self) -> None:
+        self._recent.clear()
+        created, position = await self._begin()
+        reader = await self._feed.open(position.seq)
+        self.problem = None
+        try:
+            await self._project(reader, created, position)
+        finally:
+            await reader.close()
+
+    async def _begin(self) -> tuple[str, Checkpoint]:
+        """The stream's identity, and the position in the file, checked to be one in this stream."""
+        stored = await self._store.checkpoint()
+        created = await self._created(stored)
+        if stored.created not in ("", created):
+            raise OperatorError(f"the stream was created {created}, not {stored.created}. {self._other_stream()}")
+        await self._reached(stored)
+        return created, stored
+
+    async def _created(self, stored: Checkpoint) -> str:
+        """The stream's identity; before there is a stream, that of the first one there will be."""
+        try:
+            return await self._feed.created()
+        except LogRecreated as problem:
+            if stored.created:
+                raise
+            raise Unavailable("there is no stream of events yet; the first engine that connects makes it") from problem
+
+    def _other_stream(self) -> str:
+        return (
+            f"{self._store.path} was made from another stream of events: restore that stream, or make the projection "
+            f"anew with `stageflow rebuild --db {self._store.path}`"
+        )
+
+    async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:
+        """Fold each batch while the one before it is written."""
+        writing: asyncio.Task[None] | None = None
+        try:
+            while not self._stopping:
+                events = await reader.fetch(self._batch, IDLE)
+                changes = await self._fold(events)
+                if writing is not None:
+                    await writing
+                    writing = None
+                if events:
+                    before, position = position, Checkpoint(created, events[-1].seq)
+                    commit = self._store.commit(changes, before, position)
+                    writing = asyncio.create_task(self._written(commit, changes, position))
+        finally:
+            if writing is not None:
+                await writing
+
+    async def _written(self, commit: Awaitable[None], changes: Sequence[Change], position: Checkpoint) -> None:
+        await commit
+        for row in (change.row for change in changes if change.row.status == BROKEN):
+            log.error("session_broken", session=row.session, version=row.version, error=row.error)
+        await self._reached(position)
+
+    async def _reached(self, position: Checkpoint) -> None:
+        async with self._moved:
+            self.position = position
+            self._moved.notify_all()
+
+    async def _fold(self, events: Sequence[FeedEvent]) -> list[Change]:
+        """Fold a batch, session by session: sessions know nothing of each other."""
+        by_session: defaultdict[str, list[FeedEvent]] = defaultdict(list)
+        for event in events:
+            by_session[event.session].append(event)
+        unknown = [session for session in by_session if session not in self._recent]
+        kept = await self._store.load(unknown) if unknown else {}
+        changes = []
+        for number, (session, news) in enumerate(by_session.items()):
+            live = self._recent.take(session) or await self._recall(session, kept.get(session), news[0])
+            change = live.fold(news)
+            if change is not None:
+                changes.append(change)
+            self._recent.put(live)
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return changes
+
+    async def _recall(self, session: str, kept: Kept | None, first: FeedEvent) -> Live:
+        """A session that is not in memory: from its snapshot, or new with its first event."""
+        if kept is not None and kept.problem is not None:
+            return Live.broken(session, kept.problem)
+        digest, image = (_digest_of(first), None) if kept is None else (kept.digest, kept.image)
+        if not digest:
+            return Live(session, None, image)
+        try:
+            async with asyncio.timeout(DEFINITION_WITHIN):
+                return Live(session, await self._library.by_digest(digest), image)
+        except TimeoutError:
+            raise Unavailable(f"the definition {digest} cannot be read from the bus") from None
+        except (OperatorError, DefinitionError) as missing:
+            return Live.lost(session, str(missing))
+
+
+def _digest_of(event: FeedEvent) -> str:
+    """The digest in a history's first event; empty: it has none."""
+    try:
+        started = decode(event.data)
+    except Exception:  # whatever is wrong with it is found when it is folded
+        return ""
+    return started.digest if isinstance(started, SessionStarted) else ""
