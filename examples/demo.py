@@ -42,7 +42,9 @@ async def run_order(client: Client, definition: dict[str, object]) -> SessionHan
     async for event in session.events():
         console.print(event_line(event))
         if isinstance(event, WaitingForInput):
-            console.print(f"             it waits for an input of type {event.input_type!r}: Grace says yes", style="dim")
+            console.print(
+                f"             it waits for an input of type {event.input_type!r}: Grace says yes", style="dim"
+            )
             await session.input("approval", {"approved": True, "by": "Grace"})
     return session
 

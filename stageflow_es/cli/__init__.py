@@ -56,9 +56,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="StageFlow pipelines as durable sessions on NATS JetStream.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="stageflow [-h] [--version] COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"stageflow {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND ...", prog="stageflow")
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)

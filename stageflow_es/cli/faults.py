@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from stageflow_es.cli import console
 from stageflow_es.cli.options import OK, REFUSED, UsageError
 from stageflow_es.client.queries import QueryRefused
-from stageflow_es.engine.ports import BusError
-from stageflow_es.errors import CommandRejected, DefinitionError, OperatorError, Problem, SessionFailed
+from stageflow_es.errors import CommandRejected, DefinitionError, Problem, SessionFailed, StageFlowError
 
 USAGE, OPERATOR, TIMED_OUT, INTERRUPTED = 2, 3, 4, 130
 
@@ -29,7 +28,7 @@ def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) 
         return _say(as_json, REFUSED, "failed", [str(failed)])
     except UsageError as wrong:
         return _say(as_json, USAGE, "error", [str(wrong)])
-    except (OperatorError, BusError) as wrong:
+    except StageFlowError as wrong:
         return _say(as_json, OPERATOR, "error", [str(wrong)])
     except TimeoutError:
         return _say(as_json, TIMED_OUT, "error", ["the time given ran out"])

@@ -12,7 +12,7 @@ from stageflow_es.cli.options import OK, add_connection, with_client
 if TYPE_CHECKING:
     from stageflow_es.client import Client, SessionInfo
 
-STATUSES = ("running", "waiting", "paused", "completed", "failed", "stopped", "archived")
+STATUSES = ("running", "waiting", "paused", "completed", "failed", "stopped", "archived", "broken")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,9 @@ def run_diff(args: argparse.Namespace) -> int:
         old, new = await _definition(client, args.old), await _definition(client, args.new)
         if old is None or new is None:
             return REFUSED
-        changes = list(unified_diff(_lines(old, in_order=True), _lines(new, in_order=True), args.old, args.new, lineterm=""))
+        changes = list(
+            unified_diff(_lines(old, in_order=True), _lines(new, in_order=True), args.old, args.new, lineterm="")
+        )
         if args.json:
             console.emit({"same": not changes, "changes": changes[2:]})
         elif changes:

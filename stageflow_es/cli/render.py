@@ -173,3 +173,20 @@ def status(name: str) -> Text:
 
 def _minute(moment: str | None) -> str:
     return (moment or "")[:19].replace("T", " ")
+
+
+def stage_table(stages: list[dict[str, Any]]) -> Table:
+    """Stages, one a line: what goes in and what comes out."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("STAGE", "CATEGORY", "ARGUMENTS", "CONFIG", "OUTPUTS", "WHAT IT DOES"):
+        table.add_column(heading, overflow="fold")
+    for stage in stages:
+        names = [_names(stage.get(kind)) for kind in ("arguments", "config", "outputs")]
+        about = plain(stage.get("description") or "")
+        table.add_row(plain(stage["stage_name"]), plain(stage.get("category") or ""), *names, about)
+    return table
+
+
+def _names(fields: list[dict[str, Any]] | None) -> str:
+    """Documented names; `?` where the docstring says nothing."""
+    return "?" if fields is None else plain(", ".join(field["name"] for field in fields))

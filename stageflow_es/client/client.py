@@ -42,12 +42,12 @@ class Client:
         self.timeout = timeout
         self.queries = Queries(link, self.names)
         self.definitions = JetStreamDefinitions(link, self.names)
-        self._link = link
+        self.link = link
         self._sender = Sender(link, self.names, self.queries)
 
     async def close(self) -> None:
-        await self._link.close()
-        await self._link.client.close()
+        await self.link.close()
+        await self.link.client.close()
 
     async def __aenter__(self) -> Client:
         return self
@@ -156,12 +156,12 @@ class Client:
 
     def follow(self, session: str, start: int, follow_on: bool) -> AsyncGenerator[bytes]:
         """A session's events from number `start` on."""
-        follower = Follower(self._link, self.names, self.queries, session, start=start, follow_on=follow_on)
+        follower = Follower(self.link, self.names, self.queries, session, start=start, follow_on=follow_on)
         return follower.events()
 
     def journal(self, session: str, start: int = 1) -> Journal:
         """A reader of a session's stored events."""
-        return Journal(self._link, self.names, self.queries, session, start)
+        return Journal(self.link, self.names, self.queries, session, start)
 
 
 def _document(pipeline: Definition) -> dict[str, Any] | str:

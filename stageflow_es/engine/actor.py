@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -35,15 +35,31 @@ log = structlog.get_logger(__name__)
 STALE_PAUSE = 0.05
 
 
+def refusing(command: cmd.BusCommand, problems: tuple[Problem, ...], body: dict[str, Any]) -> cmd.Refuse:
+    """What a command becomes when it is refused before the core sees it."""
+    return cmd.Refuse(at=command.at, by=command.by, seq=command.seq, id=command.id, problems=problems, body=body)
+
+
 class Host(Protocol):
     """What an actor needs of the engine it lives in."""
 
-    name: str
-    settings: EngineSettings
-    catalog: Catalog
-    stages: Mapping[str, type[BaseStage]]
-    events: EventLog
-    timers: Timers
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> EngineSettings: ...
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def stages(self) -> Mapping[str, type[BaseStage]]: ...
+
+    @property
+    def events(self) -> EventLog: ...
+
+    @property
+    def timers(self) -> Timers: ...
 
     def now(self) -> datetime: ...
 
@@ -79,6 +95,7 @@ class Actor:
         self.host = host
         self.least = least
         self.appending = False
+        self._careful = False
         self._recovered = recovered
         self._after_crash = after_crash
         self.state: State | None = None
@@ -195,7 +212,8 @@ class Actor:
 
     def _decide(self, state: State) -> tuple[list[bytes], int]:
         """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,
-        and how many items are dealt with once those are durable."""
+        and how many items are dealt with once those are durable. After a refusal, one item at a time, to find out
+        whose events it is that cannot be stored."""
         data: list[bytes] = []
         dealt = 0
         limit = self.host.settings.append_limit
@@ -212,9 +230,11 @@ class Actor:
                 break
             else:
                 dealt += 1
+                if self._careful and data:
+                    break
         return data, dealt
 
-    def _ask(self, state: State, item: Item | None, command: cmd.AnyCommand) -> list[Event] | None:
+    def _ask(self, state: State, item: Item | None, command: cmd.Command) -> list[Event] | None:
         """The next events; None when only a closer look can tell what the item means."""
         if state.n == 0 and isinstance(item, BusItem) and item.pipeline is not None:
             state.pipeline = item.pipeline
@@ -226,13 +246,7 @@ class Actor:
                 raise
             problems = (Problem(message="this engine could not decide the command; the fault is not the sender's"),)
             body = command_body(item.bus_command)
-            fields = {
-                "seq": item.bus_command.seq,
-                "id": item.bus_command.id,
-                "at": command.at,
-                "by": command.by,
-            }
-            item.command = cmd.Refuse(**fields, problems=problems, body=body)
+            item.command = refusing(item.bus_command, problems, body)
             return self._ask(state, item, item.command)
         if isinstance(answer, NoSession):
             return None if item is not None else []
@@ -255,19 +269,23 @@ class Actor:
         finally:
             self.appending = False
         self.least = state.n
+        self._careful = False
         return True
 
     def _too_large(self, problem: Refused) -> None:
         """The bus refuses these events for good: fail the run, or reject the command, that brought them."""
-        if not self._inbox:
-            raise Bug(f"session {self.session}: an internal transition was refused: {problem}")
-        item = self._inbox[0]
+        if not self._careful:
+            self._careful = True
+            return
         message = f"what follows from this cannot be stored: {problem}"
+        if not self._inbox:
+            host = self.host
+            self.post(ReportItem(cmd.GiveUp(at=host.at(), by=host.name, error_type="TooLarge", message=message), None))
+            return
+        item = self._inbox[0]
         match item:
             case BusItem():
-                command = item.bus_command
-                fields = {"seq": command.seq, "id": command.id, "at": command.at, "by": command.by}
-                item.command = cmd.Refuse(**fields, problems=(Problem(message=message),))
+                item.command = refusing(item.bus_command, (Problem(message=message),), {})
             case ReportItem(command=cmd.RunReport() as report):
                 item.command = cmd.FailStage(
                     at=report.at, by=report.by, run=report.run, error_type="TooLarge", message=message

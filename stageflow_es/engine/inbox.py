@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from stageflow_es.engine.ports import Fire
 from stageflow_es.pipeline import Pipeline
-from stageflow_es.session.commands import AnyCommand, BusCommand
+from stageflow_es.session.commands import BusCommand, Command
 
 
 class Item:
@@ -15,7 +15,7 @@ class Item:
 
     __slots__ = ("checked", "command", "mark")
 
-    def __init__(self, command: AnyCommand) -> None:
+    def __init__(self, command: Command) -> None:
         self.command = command
         self.mark = 0
         self.checked = False
@@ -32,7 +32,7 @@ class BusItem(Item):
 
     def __init__(
         self,
-        command: AnyCommand,
+        command: Command,
         bus_command: BusCommand,
         handled: Callable[[], None],
         pipeline: Pipeline | None = None,
@@ -51,7 +51,7 @@ class FireItem(Item):
 
     __slots__ = ("_handled", "fire")
 
-    def __init__(self, command: AnyCommand, fire: Fire, handled: Callable[[], None]) -> None:
+    def __init__(self, command: Command, fire: Fire, handled: Callable[[], None]) -> None:
         super().__init__(command)
         self.fire = fire
         self._handled = handled
@@ -65,7 +65,7 @@ class ReportItem(Item):
 
     __slots__ = ("done",)
 
-    def __init__(self, command: AnyCommand, done: asyncio.Future[None] | None) -> None:
+    def __init__(self, command: Command, done: asyncio.Future[None] | None) -> None:
         super().__init__(command)
         self.done = done
 

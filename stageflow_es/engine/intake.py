@@ -31,7 +31,12 @@ class Intake:
 
     async def prepare(self, message: CommandMessage) -> tuple[cmd.BusCommand, Pipeline | None]:
         """The command of a message, and the pipeline if it starts one. Never raises for what a sender did."""
-        fields = {"at": rfc3339(self._clock.now()), "by": self._by, "seq": message.seq, "id": message.id}
+        fields: dict[str, Any] = {
+            "at": rfc3339(self._clock.now()),
+            "by": self._by,
+            "seq": message.seq,
+            "id": message.id,
+        }
         body = parse_command(message.kind, message.session, message.data)
         match body:
             case StartBody():

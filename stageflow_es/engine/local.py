@@ -19,13 +19,15 @@ from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.clock import SystemClock, rfc3339
 from stageflow_es.engine.inbox import BusItem
 from stageflow_es.engine.local_host import LocalHost
+from stageflow_es.engine.stage_view import latest
 from stageflow_es.errors import CommandRejected, DefinitionError, Problem, SessionFailed
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
+from stageflow_es.pipeline import StageNode
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import snapshot as images
 from stageflow_es.session.paths import copy
 from stageflow_es.session.state import State
-from stageflow_es.stages import Context, Event, catalog
+from stageflow_es.stages import Context, Event, catalog, get_stages
 
 
 class Pipeline(CompiledPipeline):
@@ -34,7 +36,7 @@ class Pipeline(CompiledPipeline):
     @classmethod
     def from_dict(cls, data: Any, *, stages: Any = None) -> Pipeline:
         """Validate a definition against the registered stages. Raises DefinitionError with every problem."""
-        return super().from_dict(data, stages=catalog() if stages is None else stages)  # type: ignore[return-value]
+        return super().from_dict(data, stages=catalog() if stages is None else stages)
 
 
 class SessionResult:
@@ -67,6 +69,7 @@ class Session:
         context: Context | None = None,
         event_handler: Callable[[Event], None] | None = None,
     ) -> None:
+        _check_stages(pipeline)
         self.id = id
         self.pipeline = pipeline
         self._context = context or Context()
@@ -105,7 +108,7 @@ class Session:
         command: Any = kind(at=rfc3339(SystemClock().now()), by="local", seq=self._commands, **fields)
         done = asyncio.get_running_loop().create_future()
         self._host.refused.pop(self._commands, None)
-        self._actor.post(BusItem(command, command, lambda: done.done() or done.set_result(None), item_pipeline))
+        self._actor.post(BusItem(command, command, lambda: done.set_result(None), item_pipeline))
         await done
         problems = self._host.refused.pop(command.seq, None)
         if problems:
@@ -185,10 +188,7 @@ class Session:
         return [copy(entry) for entry in self._state.input_history]
 
     def last_input(self, type_: str | None = None) -> dict[str, Any] | None:
-        for entry in reversed(self.input_history):
-            if type_ is None or entry["type"] == type_:
-                return entry
-        return None
+        return latest(self.input_history, type_)
 
     @property
     def _waiting(self) -> dict[str, None]:
@@ -238,6 +238,19 @@ class Session:
             session._started = True
             session._host.adopt(state)
         return session
+
+
+def _check_stages(pipeline: CompiledPipeline) -> None:
+    """Raise DefinitionError for the stages of a pipeline that are not registered here: it may have been made without
+    looking."""
+    known = get_stages()
+    unknown = [
+        Problem(message=f"stage {node.stage!r} of node {node.id!r} is not registered")
+        for node in pipeline.nodes.values()
+        if isinstance(node, StageNode) and node.stage not in known
+    ]
+    if unknown:
+        raise DefinitionError(unknown)
 
 
 __all__ = ["Pipeline", "Session", "SessionResult"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from stageflow_es.engine.clock import SystemClock, rfc3339
-from stageflow_es.engine.ports import Reader, StoredEvent, WrongSequence
+from stageflow_es.engine.ports import EventLog, Reader, StoredEvent, Timers, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.errors import Problem
 from stageflow_es.session import State
@@ -32,8 +32,8 @@ class LocalHost:
         self.settings = EngineSettings(park_after=FOREVER, local_timers=FOREVER)
         self.catalog = catalog()
         self.stages: Mapping[str, type[BaseStage]] = get_stages()
-        self.events = self
-        self.timers = self
+        self.events: EventLog = self
+        self.timers: Timers = self
         self.state: State
         self.log: list[bytes] = []
         self.earlier: list[Event] = []

@@ -38,6 +38,7 @@ from stageflow_es.engine.ports import (
     WrongSequence,
 )
 from stageflow_es.errors import OperatorError
+from stageflow_es.pipeline import Catalog
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.stages import BaseStage
@@ -61,7 +62,7 @@ class Partition:
         self.number = number
         self.name = engine.name
         self.settings = engine.settings
-        self.catalog = engine.catalog
+        self.catalog: Catalog = engine.catalog
         self.stages: Mapping[str, type[BaseStage]] = engine.stages
         self.events = engine.bus.events
         self.timers = engine.bus.timers

@@ -78,6 +78,11 @@ class StageContext:
         return frame
 
 
+def latest(inputs: Sequence[dict[str, Any]], type_: str | None) -> dict[str, Any] | None:
+    """The latest input of a type, or of any."""
+    return next((entry for entry in reversed(inputs) if type_ is None or entry["type"] == type_), None)
+
+
 class SessionView:
     """`self.session` of a stage."""
 
@@ -95,7 +100,4 @@ class SessionView:
 
     def last_input(self, type_: str | None = None) -> dict[str, Any] | None:
         """The latest input, of one type or of any."""
-        for entry in reversed(self.input_history):
-            if type_ is None or entry["type"] == type_:
-                return entry
-        return None
+        return latest(self.input_history, type_)

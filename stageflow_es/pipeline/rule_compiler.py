@@ -180,7 +180,9 @@ class Compiler:
         """Take down the paths an operator reads, and report those it may not read."""
         for name in names:
             match name:
-                case dict() | None:
+                case None:
+                    path = ""
+                case dict() if len(name) == 1:
                     path = ""
                 case str():
                     path = name

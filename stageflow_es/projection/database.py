@@ -36,8 +36,10 @@ _PASSING = {
     sqlite3.SQLITE_SCHEMA,
 }
 _PRAGMAS = (
+    "PRAGMA page_size = 8192",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
+    "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
 )
@@ -79,7 +81,7 @@ class Database:
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            with _faults(self.path):
+            with faults(self.path):
                 return work(self._current())
         except BaseException:
             self._drop()
@@ -144,7 +146,7 @@ def _rebuild(path: Path) -> str:
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
+def faults(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield

@@ -1,7 +1,6 @@
 """The projector: follows the feed from the checkpoint and writes every event into the tables exactly once.
 
-Each batch is folded in memory and written in one transaction with the checkpoint, while the next one is folded.
-Whatever goes wrong with a write, what is in memory is dropped and the work begins again at the checkpoint: there is
+Each batch is folded in memory and written in one transaction with the checkpoint. Whatever goes wrong with a write, what is in memory is dropped and the work begins again at the checkpoint: there is
 no other way of starting.
 """
 
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -26,8 +25,10 @@ from stageflow_es.session.events import SessionStarted, decode
 
 log = structlog.get_logger(__name__)
 
-BATCH = 5000
-"""Events of one transaction at most."""
+BATCH = 20_000
+BATCH_BYTES = 32 * 1024 * 1024
+"""Events, and about as many bytes of them, of one transaction at most."""
+SILENCE = 0.005
 IDLE = 0.2
 """Seconds a fetch waits, and so the longest that `stop` takes while nothing happens."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -114,28 +115,34 @@ class Projector:
         )
 
     async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:
-        """Fold each batch while the one before it is written."""
-        writing: asyncio.Task[None] | None = None
-        try:
-            while not self._stopping:
-                events = await reader.fetch(self._batch, IDLE)
-                changes = await self._fold(events)
-                if writing is not None:
-                    await writing
-                    writing = None
-                if events:
-                    before, position = position, Checkpoint(created, events[-1].seq)
-                    commit = self._store.commit(changes, before, position)
-                    writing = asyncio.create_task(self._written(commit, changes, position))
-        finally:
-            if writing is not None:
-                await writing
+        loop = asyncio.get_running_loop()
+        took = 0.0
+        while not self._stopping:
+            events = await self._gather(reader, took)
+            if not events:
+                continue
+            began = loop.time()
+            before, position = position, Checkpoint(created, events[-1].seq)
+            changes = await self._fold(events)
+            await self._store.commit(changes, before, position)
+            _log_broken(changes)
+            await self._reached(position)
+            took = loop.time() - began
 
-    async def _written(self, commit: Awaitable[None], changes: Sequence[Change], position: Checkpoint) -> None:
-        await commit
-        for row in (change.row for change in changes if change.row.status == BROKEN):
-            log.error("session_broken", session=row.session, version=row.version, error=row.error)
-        await self._reached(position)
+    async def _gather(self, reader: FeedReader, patience: float) -> list[FeedEvent]:
+        """The next events. With many on their way, gathering them for `patience` seconds makes larger transactions and
+        fewer rows to write; a short silence ends it."""
+        loop = asyncio.get_running_loop()
+        events = list(await reader.fetch(self._batch, IDLE))
+        until = loop.time() + patience
+        size = sum(len(event.data) for event in events)
+        while events and len(events) < self._batch and size < BATCH_BYTES and loop.time() < until:
+            more = await reader.fetch(self._batch - len(events), SILENCE)
+            if not more:
+                break
+            events += more
+            size += sum(len(event.data) for event in more)
+        return events
 
     async def _reached(self, position: Checkpoint) -> None:
         async with self._moved:
@@ -174,6 +181,11 @@ class Projector:
             raise Unavailable(f"the definition {digest} cannot be read from the bus") from None
         except (OperatorError, DefinitionError) as missing:
             return Live.lost(session, str(missing))
+
+
+def _log_broken(changes: Sequence[Change]) -> None:
+    for row in (change.row for change in changes if change.row.status == BROKEN):
+        log.error("session_broken", session=row.session, version=row.version, error=row.error)
 
 
 def _digest_of(event: FeedEvent) -> str:

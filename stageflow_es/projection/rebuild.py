@@ -13,8 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from stageflow_es.engine.ports import Definitions
-from stageflow_es.errors import OperatorError
-from stageflow_es.projection.database import BUSY_FOR
+from stageflow_es.projection.database import BUSY_FOR, Damaged, Outdated, check_release, faults
 from stageflow_es.projection.feed import EventFeed
 from stageflow_es.projection.projector import Projector
 from stageflow_es.projection.store import Store
@@ -25,32 +24,64 @@ _SUFFIXES = ("", "-wal", "-shm")
 async def rebuild(path: Path, feed: EventFeed, definitions: Definitions) -> int:
     """Make the projection at `path` from all events there are now, and return how far in the stream it then is.
 
-    A file that is no projection, or is damaged, is kept beside the new one under `<path>.old`. Raises OperatorError,
-    BusError.
+    A damaged file is kept as `<path>.old`. Raises OperatorError (also when the file is another program's), Unavailable,
+    and BusError.
     """
+    await asyncio.to_thread(_check, path)
     fresh = path.with_name(f"{path.name}.rebuild")
     _remove(fresh)
     last = await feed.last()
-    await _project(Store(fresh), feed, definitions, last)
+    await _project(fresh, feed, definitions, last)
     await asyncio.to_thread(_replace, fresh, path)
+    _remove(fresh)
     return last
 
 
-async def _project(store: Store, feed: EventFeed, definitions: Definitions, last: int) -> None:
+async def _project(path: Path, feed: EventFeed, definitions: Definitions, last: int) -> None:
+    store = Store(path)
     projector = Projector(feed, definitions, store)
     running = asyncio.create_task(projector.run())
     reached = asyncio.create_task(projector.caught_up(last))
     try:
         await asyncio.wait({running, reached}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        reached.cancel()
         await projector.stop()
         await running
+    finally:
+        running.cancel()
+        reached.cancel()
         await store.close()
+
+
+def _check(path: Path) -> None:
+    """Raise OperatorError when the file may not be replaced."""
+    if not path.exists():
+        return
+    try:
+        with faults(path), closing(sqlite3.connect(path, timeout=BUSY_FOR)) as connection:
+            check_release(connection, path)
+    except (Damaged, Outdated):
+        return
 
 
 def _replace(fresh: Path, path: Path) -> None:
     try:
         _copy(fresh, path)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB: ...
+    except Damaged:
+        for suffix in _SUFFIXES:
+            if (part := Path(f"{path}{suffix}")).exists():
+                part.replace(f"{path}.old{suffix}")
+        _copy(fresh, path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Replace what is in the target by what is in the source, in one transaction of the target."""
+    with faults(target), closing(sqlite3.connect(source)) as new, closing(sqlite3.connect(target)) as old:
+        old.execute(f"PRAGMA busy_timeout = {int(BUSY_FOR * 1000)}")
+        old.execute("PRAGMA journal_mode = WAL")
+        new.backup(old)
+        old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _remove(path: Path) -> None:
+    for suffix in _SUFFIXES:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)

@@ -81,6 +81,13 @@ class Advance(Command, frozen=True, kw_only=True, tag="advance"):
     """Nothing new: close the transitions that are due."""
 
 
+class GiveUp(Command, frozen=True, kw_only=True, tag="give_up"):
+    """What is due cannot be recorded: the session fails instead."""
+
+    error_type: str
+    message: str
+
+
 # --- from stage runs -------------------------------------------------------------------------------------------
 
 
@@ -151,6 +158,7 @@ AnyCommand = (
     | Refuse
     | FireTimer
     | Advance
+    | GiveUp
     | CompleteStage
     | FailStage
     | InterruptStage

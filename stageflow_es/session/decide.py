@@ -12,7 +12,7 @@ A command to a session that does not exist leaves no event: the answer is `Refus
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import msgspec
 
@@ -36,13 +36,15 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         return False
 
 
-def decide(state: State, command: cmd.AnyCommand, stages: Catalog) -> list[ev.Event] | Refused:
+def decide(state: State, command: cmd.Command, stages: Catalog) -> list[ev.Event] | Refused:
     """The next event, as a list of one or none, or why there is no session to decide for.
 
     `stages` is what the deciding engine knows of the stage classes.
     """
     if state.n == 0:
         return _begin(state, command)
+    if isinstance(command, cmd.GiveUp):
+        return [_give_up(state, command)] if state.active else []
     due = next_transition(state, command)
     if due is not None:
         return [due]
@@ -50,11 +52,11 @@ def decide(state: State, command: cmd.AnyCommand, stages: Catalog) -> list[ev.Ev
         if command.seq <= state.last_command or _repeated(state, command):
             return []
         return [_decide_bus(state, command, stages)]
-    event = _decide_internal(state, command)
+    event = _decide_internal(state, cast(cmd.AnyCommand, command))
     return [] if event is None else [event]
 
 
-def _begin(state: State, command: cmd.AnyCommand) -> list[ev.Event] | Refused:
+def _begin(state: State, command: cmd.Command) -> list[ev.Event] | Refused:
     match command:
         case cmd.Start():
             return [
@@ -166,10 +168,15 @@ def _decide_internal(state: State, command: cmd.AnyCommand) -> ev.Event | None:
             | cmd.StartSleep()
         ):
             return decide_report(state, command)
-        case cmd.Advance() | cmd.Start() | cmd.Input() | cmd.Control() | cmd.Refuse():
+        case cmd.Advance() | cmd.GiveUp() | cmd.Start() | cmd.Input() | cmd.Control() | cmd.Refuse():
             return None
         case _:
             assert_never(command)
+
+
+def _give_up(state: State, command: cmd.GiveUp) -> ev.Event:
+    error = ev.ErrorInfo(type=command.error_type, message=command.message)
+    return ev.SessionFailed(**stamp(state, command), error=error)
 
 
 def _fire(state: State, command: cmd.FireTimer) -> ev.Event | None:

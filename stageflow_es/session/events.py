@@ -357,4 +357,5 @@ def encode(event: Event) -> bytes:
 
 def decode(data: bytes | memoryview) -> AnyEvent:
     """An event from its stored bytes. Raises `msgspec.MsgspecError` on bytes that are not an event."""
-    return _decoder.decode(data)
+    event: AnyEvent = _decoder.decode(data)
+    return event

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 class ContextView(Protocol):
     """The context of the run's scope by dotted path. Values are copied in and out."""
 
-    payload: Any
+    @property
+    def payload(self) -> Any: ...
 
     def get(self, path: str, default: Any = None) -> Any: ...
 
@@ -23,9 +24,14 @@ class ContextView(Protocol):
 class StageSession(Protocol):
     """The session as a stage sees it: `self.session`."""
 
-    id: str
-    context: ContextView
-    input_history: Sequence[dict[str, Any]]
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def context(self) -> ContextView: ...
+
+    @property
+    def input_history(self) -> Sequence[dict[str, Any]]: ...
 
     def last_input(self, type_: str | None = None) -> dict[str, Any] | None: ...
 
@@ -33,13 +39,22 @@ class StageSession(Protocol):
 class StageRuntime(Protocol):
     """One run of one stage."""
 
-    session: StageSession
-    arguments: dict[str, Any]
-    """The mapped arguments as they were when the cursor came to the node, already copied; missing ones are None."""
-    missing: frozenset[str]
-    """Names of the arguments whose context path was missing."""
-    idempotency_key: str
-    attempt: int
+    @property
+    def session(self) -> StageSession: ...
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The mapped arguments as they were when the cursor came to the node, already copied; missing ones are None."""
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Names of the arguments whose context path was missing."""
+
+    @property
+    def idempotency_key(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
 
     def emit(self, name: str, payload: dict[str, Any]) -> None:
         """Record an event. Recorded once, also when the run is repeated; durable before the stage completes."""

@@ -61,12 +61,13 @@ class Scenario:
         return self
 
     def apply(self, command: cmd.AnyCommand) -> None:
-        while events := decide(self.state, command, self.stages):
-            for event in events:
+        while answer := decide(self.state, command, self.stages):
+            assert not isinstance(answer, Refused)
+            for event in answer:
                 self.history.append(seal(self.state, event))
                 self._new.append(event)
-        if isinstance(events, Refused):
-            self.refused = events.problems
+        if isinstance(answer, Refused):
+            self.refused = answer.problems
 
     def then(self, *expected: str | dict[str, Any]) -> Scenario:
         """The events of the last `when`: a type's name, or fields (`event(...)`) that must be equal."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
@@ -33,6 +33,9 @@ class Rig:
         """Another process's view of the same bus."""
         raise NotImplementedError
 
+    def leases_run_out(self) -> None:
+        """Let what a dead engine held run out, where time does not pass by itself."""
+
     async def close(self) -> None:
         await self.bus.close()
 
@@ -48,6 +51,9 @@ class MemoryRig(Rig):
 
     async def second_bus(self) -> Bus:
         return self.bus
+
+    def leases_run_out(self) -> None:
+        self.bus.advance(self.bus.now() + timedelta(seconds=2))
 
 
 class JetStreamRig(Rig):

@@ -173,7 +173,13 @@ def test_up_goes_on_where_it_stopped(tmp_path: Path) -> None:
     def run(up: Up, *arguments: str) -> str:
         env = {**os.environ, "NATS_URL": up.url}
         return subprocess.run(
-            [*STAGEFLOW, *arguments], cwd=EXAMPLES.parent, env=env, capture_output=True, text=True, timeout=60, check=True
+            [*STAGEFLOW, *arguments],
+            cwd=EXAMPLES.parent,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         ).stdout
 
     first = Up(tmp_path)
@@ -190,8 +196,6 @@ def test_up_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_one_line_and_exit_code_3(up: Up, tmp_path: Path) -> None:
     port = up.url.rsplit(":", 1)[1]
-    done = subprocess.run(
-        [*STAGEFLOW, "up", "--port", port], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([*STAGEFLOW, "up", "--port", port], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1

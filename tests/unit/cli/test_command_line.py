@@ -18,7 +18,9 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert all(f"    {name} " in printed for name in COMMANDS)
+    assert all(
+        f"    {name} " in printed and summary in " ".join(printed.split()) for name, (_, summary) in COMMANDS.items()
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,0 +1,58 @@
+"""The feed of committed events on JetStream, for projections: the whole stream in order, and pages of one session's
+events.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from stageflow_es.bus.feed_event import FeedEvent
+from stageflow_es.bus.jetstream.direct_get import from_leader, page
+from stageflow_es.bus.jetstream.link import NO_STREAM, ApiError, Link
+from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader, created
+from stageflow_es.bus.jetstream.settings import BusSettings
+from stageflow_es.bus.jetstream.subjects import Names, is_session_id
+from stageflow_es.engine.ports import LogRecreated, StoredEvent, Unanswered
+
+_PULL = 2000
+"""Messages asked for at a time: a projection that catches up reads far more than a partition's engine."""
+
+
+class JetStreamEventFeed:
+    """Reads the events' stream, which an engine has made."""
+
+    def __init__(self, link: Link, settings: BusSettings) -> None:
+        self._link = link
+        self._names = Names(settings.prefix)
+        self._settings = replace(settings, pull=max(settings.pull, _PULL))
+
+    async def created(self) -> str:
+        return await created(self._link, self._names.events)
+
+    async def last(self) -> int:
+        try:
+            info = await self._link.api(f"STREAM.INFO.{self._names.events}")
+        except ApiError as error:
+            if error.number == NO_STREAM:
+                raise LogRecreated(f"the stream {self._names.events} is gone") from error
+            raise Unanswered(f"the stream {self._names.events} cannot be looked at: {error}") from error
+        return int(info["state"]["last_seq"])
+
+    async def open(self, after: int) -> LogReader:
+        """A reader of `FeedEvent`."""
+        filters = [self._names.event("*")]
+        reader = LogReader(self._link, self._settings, self._names.events, filters, after, self._parse)
+        return await reader.start()
+
+    async def page(self, session: str, after: int, limit: int) -> list[StoredEvent]:
+        if not is_session_id(session):
+            return []
+        stream, subject = self._names.events, self._names.event(session)
+        stored = await page(self._link, stream, subject, after + 1, limit)
+        if not stored:  # a replica may lag behind; the leader does not
+            first = await from_leader(self._link, stream, {"seq": after + 1, "next_by_subj": subject})
+            stored = [first] if first else []
+        return [StoredEvent(event.seq, event.data) for event in stored]
+
+    def _parse(self, delivery: Delivery) -> FeedEvent:
+        return FeedEvent(delivery.seq, self._names.session_of_event(delivery.subject), delivery.data)
