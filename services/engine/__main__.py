@@ -6,6 +6,7 @@
     STAGEFLOW_ENGINE        this engine's name, its own                           the host's name
     STAGEFLOW_PARTITIONS    partitions, fixed when the streams are created        8
     STAGEFLOW_REPLICAS      replicas of the streams                               1
+    STAGEFLOW_LEASE_TTL     seconds a dead engine keeps its partitions            4
     STAGEFLOW_MAX_RUNNING   sessions whose stages run at once                     256
 
 SIGTERM and SIGINT hand the work over and end. Exit codes: 0 stopped as asked; 3 the installation is not as it should
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""
     partitions: int = 8
     replicas: int = 1
+    lease_ttl: int = 4
     max_running: int = 256
 
     @classmethod
@@ -63,7 +65,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 async def connect(settings: Settings) -> JetStreamBus:
     """The bus, with its streams created or checked."""
     address = resolve()
-    bus = BusSettings(prefix=settings.prefix, partitions=settings.partitions, replicas=settings.replicas)
+    bus = BusSettings(
+        prefix=settings.prefix,
+        partitions=settings.partitions,
+        replicas=settings.replicas,
+        lease_ttl=settings.lease_ttl,
+    )
     return await JetStreamBus.connect(address.servers, bus, **address.options)
 
 

@@ -39,7 +39,7 @@ class MemoryBus:
     """`Bus` in memory. `lease_ttl`: seconds. `rejections` is what was rejected, by command sequence."""
 
     def __init__(
-        self, partitions: int = 8, *, clock: Callable[[], datetime] | None = None, lease_ttl: float = 10
+        self, partitions: int = 8, *, clock: Callable[[], datetime] | None = None, lease_ttl: float = 4
     ) -> None:
         self.partitions = partitions
         self.events = MemoryEventLog()
@@ -288,6 +288,7 @@ class MemoryLeases:
     """`Leases` in memory; a term is over when the bus's clock says so."""
 
     def __init__(self, bus: MemoryBus, ttl: float) -> None:
+        self.term = ttl
         self._bus = bus
         self._ttl = timedelta(seconds=ttl)
         self._held = _Revisions()

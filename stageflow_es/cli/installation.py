@@ -11,8 +11,19 @@ from types import TracebackType
 
 import structlog
 
+from stageflow_es import __version__
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus
+from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
+from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
 from stageflow_es.engine import Engine
+from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
+from stageflow_es.stages import catalog
+
+DATABASE = "projection.db"
+"""The projection's file in the directory."""
+_ENVELOPE = 1024
+"""Bytes of an answer around what it holds."""
 
 
 class Installation:
@@ -27,10 +38,10 @@ class Installation:
     ) -> None:
         self.server = EmbeddedServer(directory / "nats", port=port)
         self._bus = BusSettings(prefix=prefix, partitions=partitions)
-        self._directory = directory
+        self._database = directory / DATABASE
         self._name = name
         self._running = AsyncExitStack()
-        self._engine: Engine | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def url(self) -> str:
@@ -51,17 +62,50 @@ class Installation:
 
     async def wait(self) -> None:
         """Return when something of it has stopped; raises what stopped it."""
-        assert self._engine is not None
-        await self._engine.wait()
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
     async def _start(self) -> None:
         await asyncio.to_thread(self.server.start)
         self._running.push_async_callback(asyncio.to_thread, self.server.stop)
         bus = await JetStreamBus.connect(self.url, self._bus)
         self._running.push_async_callback(bus.close)
-        self._engine = Engine(bus, name=self._name)
-        await self._engine.start()
-        self._running.push_async_callback(self._engine.stop)
+        await self._run_engine(bus)
+        link = await Link.open(bus.connection, self._bus.request_timeout)
+        self._running.push_async_callback(link.close)
+        feed = JetStreamEventFeed(link, self._bus)
+        await self._run_projector(bus, feed)
+        await self._run_queries(bus, feed)
+
+    async def _run_engine(self, bus: JetStreamBus) -> None:
+        engine = Engine(bus, name=self._name)
+        await engine.start()
+        self._running.push_async_callback(engine.stop)
+        self._tasks.append(asyncio.create_task(engine.wait()))
+
+    async def _run_projector(self, bus: JetStreamBus, feed: JetStreamEventFeed) -> None:
+        store = Store(self._database)
+        self._running.push_async_callback(store.close)
+        try:
+            await store.checkpoint()
+        except Outdated:
+            await rebuild(self._database, feed, bus.definitions)
+        projector = Projector(feed, bus.definitions, store)
+        task = asyncio.create_task(projector.run())
+        self._running.push_async_callback(asyncio.wait, {task})
+        self._running.push_async_callback(projector.stop)
+        self._tasks.append(task)
+
+    async def _run_queries(self, bus: JetStreamBus, feed: JetStreamEventFeed) -> None:
+        reader = Reader(self._database)
+        self._running.push_async_callback(reader.close)
+        largest = largest_answer(bus.connection) - _ENVELOPE
+        queries = Queries(reader, feed, bus.definitions, largest=largest)
+        handlers = endpoints(queries, Health(reader, feed), catalog())
+        service = MicroService(bus.connection, self._bus.prefix, handlers, __version__)
+        await service.start()
+        self._running.push_async_callback(service.stop)
 
 
 def log_warnings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,10 @@ from stageflow_es.cli.options import OK, add_connection, with_client
 if TYPE_CHECKING:
     from stageflow_es.client import Client
 
-DATABASE = "projection.db"
-"""The file's name in the directory of `stageflow up`."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    default = Path(".stageflow") / DATABASE
-    parser.add_argument("--db", type=Path, default=default, metavar="FILE", help="the database (%(default)s)")
+    default = os.environ.get("STAGEFLOW_DB", ".stageflow/projection.db")
+    parser.add_argument("--db", type=Path, default=Path(default), metavar="FILE", help="the database (%(default)s)")
     add_connection(parser)
     parser.set_defaults(run=run)
 

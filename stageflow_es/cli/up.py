@@ -35,7 +35,7 @@ async def _serve(args: argparse.Namespace) -> int:
 
     log_warnings()
     asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     installation = Installation(args.directory, port=args.port, prefix=args.prefix, partitions=args.partitions)
     async with installation:

@@ -148,6 +148,12 @@ class Client:
         document: dict[str, Any] | None = None if data is None else msgspec.json.decode(data)
         return document
 
+    async def stages(self) -> list[dict[str, Any]]:
+        """What the query service knows of the stages: name, category, arguments, config, outputs and so on."""
+        answer: dict[str, Any] = msgspec.json.decode(await self.queries.ask("stages"))
+        stages: list[dict[str, Any]] = answer["stages"]
+        return stages
+
     # --- for the handles ---
 
     async def send(self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool) -> int:

@@ -100,7 +100,7 @@ class Engine:
     # --- leases ---
 
     async def _run(self) -> None:
-        term = self.settings.takeover
+        term = self.bus.leases.term
         renewed = -term
         loop = asyncio.get_running_loop()
         while True:

@@ -157,6 +157,10 @@ class Checkpoints(Protocol):
 class Leases(Protocol):
     """Who works on which partition: for economy only, correctness does not rest on it."""
 
+    @property
+    def term(self) -> float:
+        """Seconds a lease or an announcement lasts unless it is renewed."""
+
     async def acquire(self, partition: int, owner: str) -> int | None:
         """Take a free partition, or one `owner` itself held; returns the lease's revision, None: someone has it."""
 

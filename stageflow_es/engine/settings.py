@@ -7,14 +7,14 @@ import msgspec
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`max_running`: sessions whose stages run at once; `park_after`: how long a stage waits in memory before it is
-    taken out; `interrupt_limit`: how often a run may be lost with its engine; `takeover`: how long a dead engine's
-    partitions stay its own; `checkpoint_every`: how often a changed checkpoint is written; `list_limit`: sessions a
-    checkpoint lists; `batch`: messages asked for at once; `fetch_wait`: how long a fetch may wait."""
+    taken out; `interrupt_limit`: how often a run may be lost with its engine; `checkpoint_every`: how often a changed
+    checkpoint is written; `list_limit`: sessions a checkpoint lists; `batch`: messages asked for at once;
+    `fetch_wait`: how long a fetch may wait; `local_timers`: timers shorter than this are kept on the event loop;
+    `append_limit`: events of one session appended at once."""
 
     max_running: int = 256
     park_after: float = 1.0
     interrupt_limit: int = 3
-    takeover: float = 4.0
     checkpoint_every: float = 1.0
     list_limit: int = 4096
     batch: int = 500

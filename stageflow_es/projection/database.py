@@ -35,7 +35,7 @@ _PASSING = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_SCHEMA,
 }
-_PRAGMAS = (
+PRAGMAS = (
     "PRAGMA page_size = 8192",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
@@ -115,7 +115,7 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_FOR, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in _PRAGMAS:
+        for pragma in PRAGMAS:
             connection.execute(pragma)
         if not create:
             connection.execute("PRAGMA query_only = ON")

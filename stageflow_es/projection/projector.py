@@ -1,7 +1,7 @@
 """The projector: follows the feed from the checkpoint and writes every event into the tables exactly once.
 
-Each batch is folded in memory and written in one transaction with the checkpoint. Whatever goes wrong with a write, what is in memory is dropped and the work begins again at the checkpoint: there is
-no other way of starting.
+Each batch is folded in memory and written in one transaction with the checkpoint. Whatever goes wrong with a write,
+what is in memory is dropped and the work begins again at the checkpoint: there is no other way of starting.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ BATCH = 20_000
 BATCH_BYTES = 32 * 1024 * 1024
 """Events, and about as many bytes of them, of one transaction at most."""
 SILENCE = 0.005
+"""Seconds without an event that end the gathering of a batch."""
 IDLE = 0.2
 """Seconds a fetch waits, and so the longest that `stop` takes while nothing happens."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from stageflow_es.engine.ports import Definitions
-from stageflow_es.projection.database import BUSY_FOR, Damaged, Outdated, check_release, faults
+from stageflow_es.projection.database import BUSY_FOR, PRAGMAS, Damaged, Outdated, check_release, faults
 from stageflow_es.projection.feed import EventFeed
 from stageflow_es.projection.projector import Projector
 from stageflow_es.projection.store import Store
@@ -24,15 +24,15 @@ _SUFFIXES = ("", "-wal", "-shm")
 async def rebuild(path: Path, feed: EventFeed, definitions: Definitions) -> int:
     """Make the projection at `path` from all events there are now, and return how far in the stream it then is.
 
-    A damaged file is kept as `<path>.old`. Raises OperatorError (also when the file is another program's), Unavailable,
-    and BusError.
+    A file that is damaged or of another release is kept as `<path>.old`. Raises OperatorError (also when the file is
+    another program's), Unavailable, and BusError.
     """
-    await asyncio.to_thread(_check, path)
+    usable = await asyncio.to_thread(_usable, path)
     fresh = path.with_name(f"{path.name}.rebuild")
     _remove(fresh)
     last = await feed.last()
     await _project(fresh, feed, definitions, last)
-    await asyncio.to_thread(_replace, fresh, path)
+    await asyncio.to_thread(_replace, fresh, path, usable)
     _remove(fresh)
     return last
 
@@ -52,32 +52,36 @@ async def _project(path: Path, feed: EventFeed, definitions: Definitions, last: 
         await store.close()
 
 
-def _check(path: Path) -> None:
-    """Raise OperatorError when the file may not be replaced."""
+def _usable(path: Path) -> bool:
+    """Whether the file at `path` can be written over. Raises OperatorError when it is not ours."""
     if not path.exists():
-        return
+        return True
     try:
         with faults(path), closing(sqlite3.connect(path, timeout=BUSY_FOR)) as connection:
             check_release(connection, path)
+            return True
     except (Damaged, Outdated):
-        return
+        return False
 
 
-def _replace(fresh: Path, path: Path) -> None:
-    try:
-        _copy(fresh, path)
-    except Damaged:
-        for suffix in _SUFFIXES:
-            if (part := Path(f"{path}{suffix}")).exists():
-                part.replace(f"{path}.old{suffix}")
-        _copy(fresh, path)
+def _replace(fresh: Path, path: Path, usable: bool) -> None:
+    if usable:
+        try:
+            _copy(fresh, path)
+            return
+        except Damaged:  # deeper than its first pages
+            pass
+    for suffix in _SUFFIXES:
+        if (part := Path(f"{path}{suffix}")).exists():
+            part.replace(f"{path}.old{suffix}")
+    _copy(fresh, path)
 
 
 def _copy(source: Path, target: Path) -> None:
     """Replace what is in the target by what is in the source, in one transaction of the target."""
     with faults(target), closing(sqlite3.connect(source)) as new, closing(sqlite3.connect(target)) as old:
-        old.execute(f"PRAGMA busy_timeout = {int(BUSY_FOR * 1000)}")
-        old.execute("PRAGMA journal_mode = WAL")
+        for pragma in (f"PRAGMA busy_timeout = {int(BUSY_FOR * 1000)}", *PRAGMAS):
+            old.execute(pragma)
         new.backup(old)
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

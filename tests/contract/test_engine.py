@@ -108,7 +108,7 @@ class Cluster:
         self.engines: list[Engine] = []
 
     async def engine(self, name: str = "one", bus: Bus | None = None, **settings: Any) -> Engine:
-        given = {"takeover": 1.0, "checkpoint_every": 0.05, "fetch_wait": 0.5, **settings}
+        given = {"checkpoint_every": 0.05, "fetch_wait": 0.5, **settings}
         engine = Engine(bus or self.bus, name=name, settings=EngineSettings(**given), stages=STAGES)
         self.engines.append(engine)
         await asyncio.wait_for(engine.start(), PATIENCE)

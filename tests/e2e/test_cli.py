@@ -26,7 +26,12 @@ class Up:
         self.directory = directory
         command = [*STAGEFLOW, "up", "--json", "--port", "0", "--stages", str(EXAMPLES / "order_stages.py")]
         self.process = subprocess.Popen(
-            command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -34,8 +39,8 @@ class Up:
         self.url: str = json.loads(line)["url"]
 
     def stop(self) -> tuple[int, str]:
-        """Ctrl-C; the exit code, and what it said on stderr."""
-        self.process.send_signal(signal.SIGINT)
+        """Ctrl-C, which a terminal sends to the whole group; the exit code, and what it said on stderr."""
+        os.killpg(self.process.pid, signal.SIGINT)
         _, said = self.process.communicate(timeout=30)
         return self.process.returncode, said
 

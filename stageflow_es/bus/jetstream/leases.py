@@ -25,6 +25,7 @@ class JetStreamLeases:
     def __init__(self, link: Link, settings: BusSettings) -> None:
         self._bucket = Bucket(link, Names(settings.prefix).engines)
         self._ttl = settings.lease_ttl
+        self.term = float(settings.lease_ttl)
 
     async def acquire(self, partition: int, owner: str) -> int | None:
         stored = await self._bucket.last(_lease(partition))

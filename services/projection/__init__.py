@@ -1,0 +1,1 @@
+"""The projector and the query service in one process; see `__main__`."""

@@ -1,0 +1,14 @@
+"""The projector as a process: `python -m services.projector` follows the events into the projection's file.
+
+Its settings are listed in `services/settings.py`. SIGTERM and SIGINT end it. Exit codes: 0 stopped as asked; 3 the
+installation is not as it should be, and the message says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from services.projecting import main, project
+
+if __name__ == "__main__":
+    sys.exit(main("projector", project))

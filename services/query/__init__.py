@@ -1,0 +1,1 @@
+"""The query service as a process; see `__main__`."""

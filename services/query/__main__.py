@@ -1,0 +1,15 @@
+"""The query service as a process: `python -m services.query` answers from the projection's file, which a projector on
+this machine writes.
+
+Its settings are listed in `services/settings.py`. SIGTERM and SIGINT end it. Exit codes: 0 stopped as asked; 3 the
+installation is not as it should be, and the message says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from services.projecting import answer, main
+
+if __name__ == "__main__":
+    sys.exit(main("query", answer))

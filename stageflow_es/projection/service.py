@@ -1,0 +1,115 @@
+"""The query endpoints: a subject's last part, the bytes that came, the bytes to answer.
+
+Whatever happens becomes an `Answer`: faults of the asker with their problems, ours without their insides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+import structlog
+
+from stageflow_es.engine.ports import BusError
+from stageflow_es.errors import OperatorError, Problem
+from stageflow_es.pipeline import Catalog
+from stageflow_es.projection import requests as ask
+from stageflow_es.projection.database import Unavailable
+from stageflow_es.projection.health import Health
+from stageflow_es.projection.queries import Queries, QueryProblem
+from stageflow_es.projection.reader import Filter
+
+log = structlog.get_logger(__name__)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer's JSON body. `code` is 0, or as in HTTP when the body is a list of problems; `reason` says the first
+    of them."""
+
+    body: bytes
+    code: int = 0
+    reason: str = ""
+
+
+Handler = Callable[[bytes], Awaitable[Answer]]
+Question = Callable[[bytes], Awaitable[bytes]]
+
+
+def endpoints(queries: Queries, health: Health, stages: Catalog) -> Mapping[str, Handler]:
+    """Handlers by the subject's part after `<prefix>.query.`; `stages` is what `stages` lists."""
+    handlers = _Endpoints(queries, health, stages)
+    questions: dict[str, Question] = {
+        "session.get": handlers.get,
+        "session.list": handlers.list,
+        "session.history": handlers.history,
+        "session.state": handlers.state,
+        "session.snapshot": handlers.snapshot,
+        "pipeline.get": handlers.pipeline,
+        "pipeline.list": handlers.pipelines,
+        "stages": handlers.stages,
+        "health": handlers.health,
+    }
+    return {name: _answering(name, question) for name, question in questions.items()}
+
+
+class _Endpoints:
+    def __init__(self, queries: Queries, health: Health, stages: Catalog) -> None:
+        self._queries = queries
+        self._health = health
+        self._stages = stages
+
+    async def get(self, body: bytes) -> bytes:
+        return await self._queries.get(ask.parse(body, ask.OneSession).session)
+
+    async def list(self, body: bytes) -> bytes:
+        wanted = ask.parse(body, ask.ListSessions)
+        name, _, value = (wanted.label or "").partition("=")
+        label = (name, value) if wanted.label is not None else None
+        filter_ = Filter(status=wanted.status, pipeline=wanted.pipeline, label=label)
+        return await self._queries.list(filter_, wanted.limit, wanted.cursor)
+
+    async def history(self, body: bytes) -> bytes:
+        wanted = ask.parse(body, ask.ReadHistory)
+        return await self._queries.history(wanted.session, wanted.start, wanted.limit)
+
+    async def state(self, body: bytes) -> bytes:
+        wanted = ask.parse(body, ask.ReadState)
+        return await self._queries.state(wanted.session, wanted.at)
+
+    async def snapshot(self, body: bytes) -> bytes:
+        return await self._queries.snapshot(ask.parse(body, ask.OneSession).session)
+
+    async def pipeline(self, body: bytes) -> bytes:
+        return await self._queries.pipeline(ask.parse(body, ask.OnePipeline).pipeline)
+
+    async def pipelines(self, body: bytes) -> bytes:
+        ask.parse(body, ask.Nothing)
+        return await self._queries.pipelines()
+
+    async def stages(self, body: bytes) -> bytes:
+        ask.parse(body, ask.Nothing)
+        return msgspec.json.encode({"stages": [spec for _, spec in sorted(self._stages.items())]})
+
+    async def health(self, body: bytes) -> bytes:
+        ask.parse(body, ask.Nothing)
+        return msgspec.json.encode(await self._health.report())
+
+
+def _answering(name: str, question: Question) -> Handler:
+    async def answer(body: bytes) -> Answer:
+        try:
+            return Answer(await question(body))
+        except QueryProblem as problem:
+            return _refusal(problem.code, problem.problems)
+        except (Unavailable, BusError, OperatorError) as problem:
+            log.warning("query_not_answered", endpoint=name, problem=str(problem))
+            return _refusal(503, [Problem(message="the projection cannot answer just now; its log says why")])
+        except Exception:
+            log.exception("query_failed", endpoint=name)
+            return _refusal(500, [Problem(message="this could not be answered; the fault is ours")])
+
+    return answer
+
+
+def _refusal(code: int, problems: tuple[Problem, ...] | list[Problem]) -> Answer:
+    return Answer(msgspec.json.encode(problems), code, problems[0].message)

@@ -1,0 +1,145 @@
+"""A projection's file that is locked, full, damaged, another program's, or gone."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from stageflow_es.errors import OperatorError
+from stageflow_es.projection import Damaged, Outdated, Projector, Reader, Store, Unavailable, rebuild
+from tests.unit.projection.worlds import World, begin, row, rows, session
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stageflow_es.projection.database.BUSY_FOR", 0.01)
+    monkeypatch.setattr("stageflow_es.projection.projector.FIRST_PAUSE", 0.005)
+
+
+async def _until_troubled(projector: Projector) -> str:
+    """Wait for the projector to say what holds it up."""
+    import asyncio
+
+    while projector.problem is None:
+        await asyncio.sleep(0.001)
+    return projector.problem
+
+
+@contextmanager
+def _largest_file(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: what a full disk looks like."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_locked_file_is_waited_out_and_caught_up_with(world: World) -> None:
+    await world.mingle([session("first", begin())])
+    async with world.projecting() as projector:
+        await projector.caught_up(1)
+        with closing(sqlite3.connect(world.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await world.mingle([session("second", begin())])
+            assert "locked" in await _until_troubled(projector)
+            other.execute("ROLLBACK")
+        await projector.caught_up(2)
+        assert projector.problem is None
+    assert row(world.path, "second")["version"] == 1
+
+
+async def test_a_full_disk_is_waited_out_and_caught_up_with(world: World) -> None:
+    await world.mingle([session("first", begin())])
+    async with world.projecting() as projector:
+        await projector.caught_up(1)
+        with _largest_file(1024):
+            await world.mingle([session(f"s{number}", begin()) for number in range(50)])
+            await _until_troubled(projector)
+        await projector.caught_up(51)
+    assert len(rows(world.path)["sessions"]) == 51
+
+
+def _scribble(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    path.write_bytes(b"scribble " * 5000)
+
+
+async def test_a_damaged_file_is_refused_in_plain_words_and_a_rebuild_mends_it(world: World) -> None:
+    await world.mingle([session(f"s{number}", begin()) for number in range(5)])
+    await world.project()
+    whole = rows(world.path)
+    _scribble(world.path)
+    with pytest.raises(Damaged, match=r"stageflow rebuild --db .*projection\.db"):
+        await Projector(world.feed, world.bus.definitions, Store(world.path)).run()
+    await rebuild(world.path, world.feed, world.bus.definitions)
+    assert rows(world.path) == whole
+    assert Path(f"{world.path}.old").read_bytes().startswith(b"scribble")
+
+
+async def test_a_file_damaged_deep_inside_is_mended_by_a_rebuild_too(world: World) -> None:
+    await world.mingle([session(f"s{number}", begin()) for number in range(200)])
+    await world.project()
+    whole = rows(world.path)
+    data = bytearray(world.path.read_bytes())
+    data[3 * 8192 : 12 * 8192] = b"\xab" * (9 * 8192)
+    world.path.write_bytes(data)
+    await rebuild(world.path, world.feed, world.bus.definitions)
+    assert rows(world.path) == whole
+
+
+async def test_another_programs_database_is_neither_used_nor_replaced(world: World) -> None:
+    with closing(sqlite3.connect(world.path)) as other:
+        other.execute("CREATE TABLE diary (entry TEXT)")
+    with pytest.raises(OperatorError, match="another program"):
+        await Projector(world.feed, world.bus.definitions, Store(world.path)).run()
+    with pytest.raises(OperatorError, match="another program"):
+        await rebuild(world.path, world.feed, world.bus.definitions)
+    assert rows(world.path, "diary") == {"diary": []}
+
+
+async def test_a_file_of_another_release_is_refused_and_a_rebuild_renews_it(world: World) -> None:
+    await world.mingle([session("one", begin())])
+    await world.project()
+    with closing(sqlite3.connect(world.path)) as other, other:
+        other.execute("UPDATE meta SET value = '999' WHERE name = 'evolve'")
+    with pytest.raises(Outdated, match="stageflow rebuild"):
+        await Projector(world.feed, world.bus.definitions, Store(world.path)).run()
+    await rebuild(world.path, world.feed, world.bus.definitions)
+    assert row(world.path, "one")["version"] == 1
+
+
+async def test_a_file_that_is_removed_is_made_anew_from_all_events(world: World) -> None:
+    await world.mingle([session(f"s{number}", begin()) for number in range(5)])
+    async with world.projecting() as projector:
+        await projector.caught_up(5)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{world.path}{suffix}").unlink(missing_ok=True)
+        await world.mingle([session("late", begin())])
+        await projector.caught_up(6)
+        while not world.path.exists() or len(rows(world.path)["sessions"]) < 6:
+            await projector.caught_up(6)
+    assert len(rows(world.path)["sessions"]) == 6
+
+
+async def test_a_reader_follows_a_replaced_file_and_never_makes_one(world: World) -> None:
+    reader = Reader(world.path)
+    with pytest.raises(Unavailable):
+        await reader.row("one")
+    assert not world.path.exists()
+    await world.mingle([session("one", begin())])
+    await world.project()
+    assert (await reader.row("one")) is not None
+    _scribble(world.path)
+    with pytest.raises(OperatorError):
+        await reader.row("one")
+    await rebuild(world.path, world.feed, world.bus.definitions)
+    assert (await reader.row("one")) is not None
+    await reader.close()
