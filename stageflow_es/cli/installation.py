@@ -22,6 +22,7 @@ from stageflow_es.stages import catalog
 
 DATABASE = "projection.db"
 """The projection's file in the directory."""
+HAND_OVER_WITHIN = 10.0
 _ENVELOPE = 1024
 """Bytes of an answer around what it holds."""
 
@@ -81,7 +82,7 @@ class Installation:
     async def _run_engine(self, bus: JetStreamBus) -> None:
         engine = Engine(bus, name=self._name)
         await engine.start()
-        self._running.push_async_callback(engine.stop)
+        self._running.push_async_callback(_hand_over, engine)
         self._tasks.append(asyncio.create_task(engine.wait()))
 
     async def _run_projector(self, bus: JetStreamBus, feed: JetStreamEventFeed) -> None:
@@ -106,6 +107,15 @@ class Installation:
         service = MicroService(bus.connection, self._bus.prefix, handlers, __version__)
         await service.start()
         self._running.push_async_callback(service.stop)
+
+
+async def _hand_over(engine: Engine) -> None:
+    """Stop in order; where the server does not answer any more, without."""
+    try:
+        async with asyncio.timeout(HAND_OVER_WITHIN):
+            await engine.stop()
+    except TimeoutError:
+        await engine.kill()
 
 
 def log_warnings() -> None:

@@ -23,5 +23,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("history", "print a session's events"),
     "show": ("show", "show where a session stands, or stood"),
     "list": ("list_sessions", "list sessions"),
+    "health": ("health", "say whether the query service answers and keeps up"),
     "rebuild": ("rebuild", "rebuild a projection's database from the events"),
 }

@@ -154,6 +154,11 @@ class Client:
         stages: list[dict[str, Any]] = answer["stages"]
         return stages
 
+    async def health(self) -> dict[str, Any]:
+        """Whether the projection keeps up: `status` `ok`, `behind` or `failing`, and how far it is."""
+        report: dict[str, Any] = msgspec.json.decode(await self.queries.ask("health"))
+        return report
+
     # --- for the handles ---
 
     async def send(self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool) -> int:

@@ -20,6 +20,7 @@ from stageflow_es.engine.partition import Partition
 from stageflow_es.engine.places import Places
 from stageflow_es.engine.ports import Bus, BusError
 from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
 from stageflow_es.session import State
 from stageflow_es.stages import BaseStage, get_stages, spec_of
@@ -53,6 +54,7 @@ class Engine:
         self.places = Places(self.settings.max_running)
         self._loader = Loader(bus.events, self.library)
         self._held: dict[int, _Held] = {}
+        self.watchdog = Watchdog(self.settings.blocked_after)
         self._background: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
@@ -61,6 +63,7 @@ class Engine:
 
     async def start(self) -> None:
         """Begin. Returns once this engine serves every partition it could take at first."""
+        self.watchdog.start()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"engine {self.name}")
         serving = asyncio.get_running_loop().create_task(self._serving.wait())
         await asyncio.wait({self._task, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -90,6 +93,7 @@ class Engine:
         await self._halt()
 
     async def _halt(self) -> None:
+        self.watchdog.stop()
         tasks = [held.task for held in self._held.values()] + list(self._background)
         if self._task is not None:
             tasks.append(self._task)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import SessionView, plain
 from stageflow_es.engine.stopwatch import Stopwatch
+from stageflow_es.engine.threads import ThreadRuntime, run_in_thread
 from stageflow_es.pipeline import StageNode
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
 from stageflow_es.session.state import Record, Run
 from stageflow_es.stages import BaseStage
+from stageflow_es.stages.runtime import StageRuntime
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
@@ -63,7 +65,8 @@ class StageRun:
     # --- life ---
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._execute(), name=f"stage {self.id}")
+        name = f"stage {self._node.stage} at node {self._node.id} of session {self.session.id}"
+        self._task = asyncio.get_running_loop().create_task(self._execute(), name=name)
 
     def cancel(self) -> None:
         """End the run without a report."""
@@ -75,15 +78,7 @@ class StageRun:
 
     async def _execute(self) -> None:
         try:
-            stage = self._stage.bind(
-                stage_id=self._node.id,
-                config=self._node.config,
-                arguments=self._node.arguments,
-                outputs=self._node.outputs,
-                runtime=self,
-            )
-            self._stopwatch.start()
-            await stage.run()
+            await self._run_stage()
             report = self._completion()
         except asyncio.CancelledError:
             if self._dead or not self._stopwatch.expired:
@@ -91,9 +86,25 @@ class StageRun:
                     self._finish(self._failure("CancelledError", "the stage was cancelled from inside"))
                 raise
             report = self._failure("TimeoutError", f"ran longer than {self._stage.timeout} s", timed_out=True)
-        except Exception as error:
-            report = self._failure(type(error).__name__, str(error)[:MAX_MESSAGE])
+        except (Exception, SystemExit) as error:
+            report = self._failure(type(error).__name__, _text(error))
         self._finish(report)
+
+    async def _run_stage(self) -> None:
+        loop = asyncio.get_running_loop()
+        runtime: StageRuntime = ThreadRuntime(self, loop) if self._stage.blocking else self
+        stage = self._stage.bind(
+            stage_id=self._node.id,
+            config=self._node.config,
+            arguments=self._node.arguments,
+            outputs=self._node.outputs,
+            runtime=runtime,
+        )
+        self._stopwatch.start()
+        if self._stage.blocking:
+            await run_in_thread(stage)
+        else:
+            await stage.run()
 
     def _finish(self, report: cmd.AnyCommand) -> None:
         self._stopwatch.stop()
@@ -166,7 +177,7 @@ class StageRun:
 
     def _alone(self) -> bool:
         """Whether the stage itself makes the call, and not a task it runs beside other things."""
-        return asyncio.current_task() is self._task
+        return self._stage.blocking or asyncio.current_task() is self._task
 
     def _call(self, kind: str, name: str) -> tuple[str, Record | None]:
         if self._dead:
@@ -235,3 +246,11 @@ class StageRun:
                 future.set_result(None)
         if self._waiting and self._park is None:
             self._watch_park()
+
+
+def _text(error: BaseException) -> str:
+    """What an error says; some cannot even say that."""
+    try:
+        return str(error)[:MAX_MESSAGE]
+    except Exception:
+        return "(the error has no text)"

@@ -10,7 +10,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     taken out; `interrupt_limit`: how often a run may be lost with its engine; `checkpoint_every`: how often a changed
     checkpoint is written; `list_limit`: sessions a checkpoint lists; `batch`: messages asked for at once;
     `fetch_wait`: how long a fetch may wait; `local_timers`: timers shorter than this are kept on the event loop;
-    `append_limit`: events of one session appended at once."""
+    `append_limit`: events of one session appended at once; `blocked_after`: how long a stage may hold up the event
+    loop before it is reported."""
 
     max_running: int = 256
     park_after: float = 1.0
@@ -21,3 +22,4 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_wait: float = 2.0
     local_timers: float = 1.0
     append_limit: int = 400
+    blocked_after: float = 0.5

@@ -15,7 +15,7 @@ LARGEST = 64 * 1024
 
 T = TypeVar("T")
 
-SessionId = Annotated[str, msgspec.Meta(pattern=f"^{SESSION_ID.pattern}$")]
+SessionId = Annotated[str, msgspec.Meta(pattern=rf"^{SESSION_ID.pattern}(?!\n)$")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]

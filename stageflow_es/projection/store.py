@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -91,16 +92,32 @@ class Store:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         if not check_release(connection, self.path):
-            _create(connection)
+            _create(connection, self.path)
 
 
 def _checkpoint(connection: sqlite3.Connection) -> Checkpoint:
     return Checkpoint(*connection.execute("SELECT stream_created, seq FROM checkpoint").fetchone())
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    meta = "".join(f"INSERT INTO meta VALUES ('{name}', '{value}');" for name, value in META.items())
-    connection.executescript(f"BEGIN IMMEDIATE; {TABLES} {INDEXES} {meta} COMMIT;")
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    with _transaction(connection):
+        if check_release(connection, path):  # another process was faster
+            return
+        for statement in f"{TABLES} {INDEXES}".split(";"):
+            connection.execute(statement)
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", META.items())
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _load(connection: sqlite3.Connection, sessions: list[str]) -> dict[str, Kept]:
@@ -118,8 +135,7 @@ def _load(connection: sqlite3.Connection, sessions: list[str]) -> dict[str, Kept
 
 
 def _commit(connection: sqlite3.Connection, changes: Sequence[Change], before: Checkpoint, after: Checkpoint) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         moved = connection.execute(
             "UPDATE checkpoint SET stream_created = ?, seq = ? WHERE stream_created = ? AND seq = ?",
             (after.created, after.seq, before.created, before.seq),
@@ -128,11 +144,6 @@ def _commit(connection: sqlite3.Connection, changes: Sequence[Change], before: C
             raise Overtaken("the checkpoint was moved by another projector or a rebuild")
         _forget(connection, [change.row.session for change in changes if change.anew])
         _write(connection, changes)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _write(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:

@@ -156,11 +156,10 @@ class BaseStage:
 
     def _check_event(self, event_type: str, payload: dict[str, Any]) -> None:
         specs = [event_spec(item) for item in self.allowed_events]
-        if specs and all(spec.type != event_type for spec in specs):
+        if any(spec.type for spec in specs) and all(spec.type != event_type for spec in specs):
             raise ValueError(f"stage {self.stage_name!r} does not declare the event {event_type!r} (allowed_events)")
-        for spec in specs:
-            if spec.type == event_type and spec.payload_schema is not None:
-                validate_schema(payload, spec.payload_schema, "Event payload")
+        schema = next((spec.payload_schema for spec in specs if spec.type == event_type), None)
+        validate_schema(payload, schema, "Event payload")
 
     def _input_schema(self, type_: str) -> Any:
         specs = [input_spec(item) for item in self.allowed_inputs]
@@ -175,8 +174,8 @@ class BaseStage:
         return {
             "stage_name": cls.stage_name,
             "skipable": cls.skipable,
-            "allowed_events": [vars(event_spec(item)) for item in cls.allowed_events],
-            "allowed_inputs": [vars(input_spec(item)) for item in cls.allowed_inputs],
+            "allowed_events": [dict(vars(event_spec(item))) for item in cls.allowed_events],
+            "allowed_inputs": [dict(vars(input_spec(item))) for item in cls.allowed_inputs],
             "category": cls.category,
             "description": described.description,
             "arguments": described.arguments or [],

@@ -41,10 +41,11 @@ class Context:
         return default if value is MISSING else value
 
     def set(self, path: str, value: Any) -> None:
-        """Put a value at a path. Raises PathError where that cannot be."""
+        """Put a value at a path; `payload` stays the same object. Raises PathError where that cannot be."""
         frame = Frame(self.payload)
         frame.write(path, copy(value))
-        self.payload = DotDict(frame.root)
+        self.payload.clear()
+        self.payload.update(frame.root)
 
     def to_dict(self) -> dict[str, Any]:
         """A deep copy of the payload, as plain JSON values."""

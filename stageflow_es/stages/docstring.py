@@ -45,7 +45,7 @@ def _load(text: str) -> Any:
 
     try:
         return yaml.safe_load(cleandoc(text))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # prose may look like a date that is none, or a deep nest
         return None
 
 
@@ -66,7 +66,6 @@ def _fields(raw: Any) -> Fields:
 
 
 def _field(name: str, spec: Any) -> dict[str, Any]:
-    entry = {"name": name, **spec} if isinstance(spec, dict) else {"name": name, "type": spec}
-    if entry.get("type") is None:
-        entry["type"] = "any"
-    return {"optional": False, "description": "", **entry}
+    entry = spec if isinstance(spec, dict) else {"type": spec}
+    kind = entry.get("type")
+    return {"optional": False, "description": "", **entry, "name": name, "type": "any" if kind is None else kind}

@@ -9,14 +9,16 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from stageflow_es.errors import OperatorError
+from stageflow_es.stages.registry import get_stages
 
 
-def load_stages(modules: Iterable[str]) -> None:
-    """Import each module, given as `package.module` or as `path/to/file.py`; what it registers is there afterwards.
+def load_stages(modules: Iterable[str]) -> list[str]:
+    """Import each module, given as `package.module` or as `path/to/file.py`. Returns the names that are new since.
 
     A file is imported once. A dotted name is also looked for in the current directory. Raises OperatorError when
     there is no such module, or its import fails.
     """
+    known = get_stages()
     for module in modules:
         try:
             if module.endswith(".py"):
@@ -27,6 +29,7 @@ def load_stages(modules: Iterable[str]) -> None:
             raise
         except Exception as problem:
             raise OperatorError(f"stages {module!r} cannot be loaded: {type(problem).__name__}: {problem}") from problem
+    return [name for name in get_stages() if name not in known]
 
 
 def _load_name(name: str) -> None:

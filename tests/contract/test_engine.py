@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from itertools import pairwise
@@ -73,7 +75,38 @@ class Doomed(BaseStage):
             raise ValueError("broken")
 
 
-STAGES: dict[str, type[BaseStage]] = {stage.stage_name: stage for stage in (Count, Approval, Gate, Doomed)}
+class Threaded(BaseStage):
+    """Blocks, in a thread, and makes every durable call from there."""
+
+    stage_name = "Threaded"
+    blocking = True
+
+    async def run(self) -> None:
+        time.sleep(0.01)  # noqa: ASYNC251
+        name = await self.step("where", lambda: threading.current_thread() is threading.main_thread())
+        self.emit("said", {"main": name})
+        answer = await self.wait_input("approval")
+        assert answer is not None
+        self.set_outputs({"value": self.get_arguments()["value"], "answer": [name, answer["payload"]]})
+
+
+class Hog(BaseStage):
+    stage_name = "Hog"
+
+    async def run(self) -> None:
+        time.sleep(0.5)  # noqa: ASYNC251
+
+
+class Quits(BaseStage):
+    stage_name = "Quits"
+
+    async def run(self) -> None:
+        raise SystemExit(3)
+
+
+STAGES: dict[str, type[BaseStage]] = {
+    stage.stage_name: stage for stage in (Count, Approval, Gate, Doomed, Threaded, Hog, Quits)
+}
 
 
 def stage(id: str, name: str, next: str | None, **fields: Any) -> dict[str, Any]:
@@ -284,6 +317,32 @@ async def test_a_failed_session_is_retried_from_where_it_failed(cluster: Cluster
         "session_terminated",
         "session_completed",
     ]
+
+
+async def test_a_blocking_stage_runs_in_a_thread_and_is_parked_and_woken_like_any_other(cluster: Cluster) -> None:
+    await cluster.engine(park_after=0.01)
+    node = stage("t", "Threaded", "end", arguments=COUNTED, outputs={"value": "value", "answer": "answer"})
+    await cluster.start("s1", {"entry": "t", "nodes": [node, END]}, payload={"value": 7})
+    await cluster.until("s1", lambda h: count(h, ev.WaitingForInput) == 1)
+    await cluster.send("input", "s1", {"type": "approval", "payload": 1})
+    last = (await cluster.ended("s1"))[-1]
+    assert isinstance(last, ev.SessionCompleted)
+    assert last.artifacts == {"value": 7, "answer": [False, 1]}
+
+
+async def test_a_stage_that_blocks_the_event_loop_is_reported_by_name(cluster: Cluster) -> None:
+    engine = await cluster.engine(blocked_after=0.1)
+    await cluster.start("s1", {"entry": "h", "nodes": [stage("h", "Hog", "end"), END]})
+    await cluster.ended("s1")
+    assert engine.watchdog.reports == ["stage Hog at node h of session s1"]
+
+
+async def test_a_stage_that_wants_to_quit_the_process_only_fails(cluster: Cluster) -> None:
+    await cluster.engine()
+    await cluster.start("s1", {"entry": "q", "nodes": [stage("q", "Quits", "end"), END]})
+    last = (await cluster.ended("s1"))[-1]
+    assert isinstance(last, ev.SessionFailed)
+    assert last.error.type == "SystemExit"
 
 
 async def test_stop_cancels_a_running_stage_and_skip_passes_one(cluster: Cluster) -> None:

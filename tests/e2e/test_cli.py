@@ -168,6 +168,17 @@ def test_the_stages_are_listed(run: Run) -> None:
     assert {"AskForApproval", "SetValueStage"} <= {stage["stage_name"] for stage in listed}
 
 
+def test_a_service_that_keeps_up_is_healthy(run: Run) -> None:
+    assert run("health").stdout.startswith("status=ok")
+    assert json.loads(run("health", "--json").stdout)["broken"] == 0
+
+
+def test_a_projection_is_rebuilt(run: Run, up: Up) -> None:
+    run("start", "examples/count_up.json", "--set", "goal=1", "--wait", "--session", "before-rebuild")
+    run("rebuild", "--db", str(up.directory / ".stageflow" / "projection.db"))
+    assert json.loads(run("show", "before-rebuild", "--json").stdout)["status"] == "completed"
+
+
 def test_an_answer_that_does_not_come_in_time_is_exit_code_4(run: Run) -> None:
     run("start", "examples/order_approval.json", "@examples/order.json", "--wait", "--timeout", "0.2", code=4)
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from stageflow_es.docs import schemas
+from stageflow_es.projection import Health, Queries, endpoints
 from stageflow_es.session import events as ev
 
 
@@ -83,6 +84,12 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere(published: dic
         found = published[file.removeprefix("./")] if file else document
         for part in pointer.strip("/").split("/"):
             found = found[part] if part else found
+
+
+def test_every_query_there_is_is_a_channel() -> None:
+    document = yaml.safe_load((schemas.DIRECTORY / "asyncapi.yaml").read_text())
+    described = {name.removeprefix("query.") for name in document["channels"] if name.startswith("query.")}
+    assert described == set(endpoints(Queries, Health, {}))  # type: ignore[arg-type]
 
 
 def _references(value: Any) -> Any:

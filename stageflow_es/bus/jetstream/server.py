@@ -131,7 +131,12 @@ class EmbeddedServer:
                     raise OperatorError(f"another nats-server is running on {self.directory}") from error
                 inherited = (lock.fileno(),)  # the child keeps the lock for as long as it lives
             self._process = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, pass_fds=inherited
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=inherited,
+                process_group=0,  # Ctrl-C is for us: the server goes last
             )
         self._pump = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
         self._pump.start()

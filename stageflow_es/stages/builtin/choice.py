@@ -1,4 +1,4 @@
-"""Taking a value from the arguments or, where the argument was missing, from the config."""
+"""The arguments that were there, which win over the config, and values held to a kind."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from stageflow_es.stages.base import BaseStage
 
 T = TypeVar("T")
 
+_KINDS = {list: "a list", dict: "an object", str: "a text", int: "a whole number", float: "a number", bool: "a boolean"}
 
-def argument_or(stage: BaseStage, name: str, otherwise: Any) -> Any:
-    """The argument if its path was there, else `otherwise`."""
-    return stage.get_arguments()[name] if stage.has_argument(name) else otherwise
+
+def given(stage: BaseStage) -> dict[str, Any]:
+    """The arguments whose path was there, copied; a null is there."""
+    return {name: value for name, value in stage.get_arguments().items() if stage.has_argument(name)}
 
 
 def expect(value: Any, kind: type[T], what: str) -> T:
     """The value if it is of a kind; raises ValueError naming what it should be. A boolean is no number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        found = "null" if value is None else type(value).__name__
-        raise ValueError(f"{what} must be a {kind.__name__}, not {found}")
+        raise ValueError(f"{what} must be {_KINDS[kind]}, not {_named(value)}")
     return value
+
+
+def number(value: Any, what: str) -> int | float:
+    """The value if it is a number; raises ValueError naming what it should be."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else expect(value, float, what)
+
+
+def _named(value: Any) -> str:
+    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)

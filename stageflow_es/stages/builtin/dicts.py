@@ -13,8 +13,10 @@ def _source(stage: BaseStage) -> dict[str, Any]:
     return expect(stage.get_arguments().get("src") or {}, dict, f"{stage.stage_name}'s src")
 
 
-def _keys(stage: BaseStage) -> list[str]:
-    return expect(stage.config.get("keys", []), list, f"{stage.stage_name}'s keys")
+def _keys(stage: BaseStage) -> dict[str, None]:
+    """The configured keys in order; what is no text is the key of nothing."""
+    keys = expect(stage.config.get("keys", []), list, f"{stage.stage_name}'s keys")
+    return dict.fromkeys(key for key in keys if isinstance(key, str))
 
 
 @register_stage("PickKeysStage")

@@ -9,12 +9,16 @@ import msgspec
 from stageflow_es.pipeline.rules import compile_rule, condition_data
 from stageflow_es.session.paths import Frame
 from stageflow_es.stages.base import BaseStage
-from stageflow_es.stages.builtin.choice import argument_or, expect
+from stageflow_es.stages.builtin.choice import expect, given
 from stageflow_es.stages.registry import register_stage
 
 
-def _items(stage: BaseStage, name: str = "items") -> list[Any]:
-    return expect(argument_or(stage, name, []), list, f"{stage.stage_name}'s {name}")
+def _items(stage: BaseStage, values: dict[str, Any]) -> list[Any]:
+    return expect(values.get("items", []), list, f"{stage.stage_name}'s items")
+
+
+def _so_far(stage: BaseStage, value: Any) -> list[Any]:
+    return expect([] if value is None else value, list, f"{stage.stage_name}'s list")
 
 
 @register_stage("AppendListStage")
@@ -33,9 +37,9 @@ class AppendListStage(BaseStage):
     category = "builtin.lists"
 
     async def run(self) -> None:
-        so_far = argument_or(self, "list", None)
-        items = expect([] if so_far is None else so_far, list, "AppendListStage's list")
-        self.set_outputs({"list": [*items, argument_or(self, "value", self.config.get("value"))]})
+        values = given(self)
+        value = values.get("value", self.config.get("value"))
+        self.set_outputs({"list": [*_so_far(self, values.get("list")), value]})
 
 
 @register_stage("ExtendListStage")
@@ -54,9 +58,9 @@ class ExtendListStage(BaseStage):
     category = "builtin.lists"
 
     async def run(self) -> None:
-        so_far = argument_or(self, "list", self.config.get("default_list", []))
-        items = expect([] if so_far is None else so_far, list, "ExtendListStage's list")
-        self.set_outputs({"list": [*items, *_items(self)]})
+        values = given(self)
+        so_far = _so_far(self, values.get("list", self.config.get("default_list")))
+        self.set_outputs({"list": [*so_far, *_items(self, values)]})
 
 
 @register_stage("FilterListStage")
@@ -81,7 +85,7 @@ class FilterListStage(BaseStage):
         path = expect(self.config.get("item_path", "item"), str, "FilterListStage's item_path")
         payload = dict(self.session.context.payload)
         kept = []
-        for item in _items(self):
+        for item in _items(self, given(self)):
             frame = Frame(payload)
             frame.write(path, item)
             if rule.truthy(condition_data(frame.root)):
@@ -103,7 +107,7 @@ class UniqueListStage(BaseStage):
 
     async def run(self) -> None:
         seen: dict[bytes, Any] = {}
-        for item in _items(self):
+        for item in _items(self, given(self)):
             seen.setdefault(msgspec.json.encode(_settled(item), order="sorted"), item)
         self.set_outputs({"list": list(seen.values())})
 
@@ -136,8 +140,9 @@ class PopListStage(BaseStage):
     category = "builtin.lists"
 
     async def run(self) -> None:
-        items = _items(self)
-        index = expect(argument_or(self, "index", self.config.get("index", -1)), int, "PopListStage's index")
+        values = given(self)
+        items = _items(self, values)
+        index = expect(values.get("index", self.config.get("index", -1)), int, "PopListStage's index")
         if not items:
             return
         if not -len(items) <= index < len(items):

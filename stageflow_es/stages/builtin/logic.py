@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stageflow_es.pipeline.rules import compile_rule, condition_data
 from stageflow_es.stages.base import BaseStage
-from stageflow_es.stages.builtin.choice import expect
+from stageflow_es.stages.builtin.choice import expect, number
 from stageflow_es.stages.registry import register_stage
 
 
@@ -72,8 +72,6 @@ class SleepStage(BaseStage):
     category = "builtin.logic"
 
     async def run(self) -> None:
-        seconds = self.config.get("seconds", 0)
-        if not isinstance(seconds, float):
-            expect(seconds, int, "SleepStage's seconds")
+        seconds = number(self.config.get("seconds", 0), "SleepStage's seconds")
         if seconds > 0:
             await self.sleep(seconds)

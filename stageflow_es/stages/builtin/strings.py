@@ -6,7 +6,7 @@ from typing import Any
 
 from stageflow_es.pipeline.templates import compile_template
 from stageflow_es.stages.base import BaseStage
-from stageflow_es.stages.builtin.choice import argument_or, expect
+from stageflow_es.stages.builtin.choice import expect, given
 from stageflow_es.stages.registry import register_stage
 
 
@@ -28,10 +28,10 @@ class ConcatStage(BaseStage):
     category = "builtin.strings"
 
     async def run(self) -> None:
-        parts = expect(argument_or(self, "parts", self.config.get("parts", [])), list, "ConcatStage's parts")
-        separator = argument_or(self, "separator", self.config.get("separator", ""))
-        text = expect(separator, str, "ConcatStage's separator").join(self._text(part) for part in parts)
-        self.set_outputs({self.config.get("output_key", "value"): text})
+        values = {**self.config, **given(self)}
+        parts = expect(values.get("parts", []), list, "ConcatStage's parts")
+        separator = expect(values.get("separator", ""), str, "ConcatStage's separator")
+        self.set_outputs({self.config.get("output_key", "value"): separator.join(map(self._text, parts))})
 
     def _text(self, part: Any) -> str:
         return str(self.session.context.get(part, part) if isinstance(part, str) else part)
@@ -54,7 +54,7 @@ class TemplateStage(BaseStage):
     category = "builtin.strings"
 
     async def run(self) -> None:
-        template = self.config.get("template") or argument_or(self, "template", None)
+        template = self.config.get("template") or given(self).get("template")
         if template is None:
             raise ValueError("TemplateStage needs a template, in its config or as an argument")
         paths = expect(self.config.get("values", {}), dict, "TemplateStage's values")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from stageflow_es.stages.base import BaseStage
-from stageflow_es.stages.builtin.choice import argument_or, expect
+from stageflow_es.stages.builtin.choice import expect, given, number
 from stageflow_es.stages.registry import register_stage
 
 
@@ -14,7 +16,7 @@ class SetValueStage(BaseStage):
     arguments:
       value: {type: any, optional: true, description: "the value; wins over the config"}
     config:
-      value: {type: any, optional: true, description: "the value where the argument is missing"}
+      value: {type: any, optional: true, description: "the value where the argument is missing; null if not given"}
     outputs:
       value: {type: any, description: "what was written"}
     """
@@ -22,9 +24,9 @@ class SetValueStage(BaseStage):
     category = "builtin.vars"
 
     async def run(self) -> None:
-        if not self.has_argument("value") and "value" not in self.config:
+        if "value" not in self.arguments_paths and "value" not in self.config:
             raise ValueError("SetValueStage needs a value, as an argument or in its config")
-        self.set_outputs({"value": argument_or(self, "value", self.config.get("value"))})
+        self.set_outputs({"value": given(self).get("value", self.config.get("value"))})
 
 
 @register_stage("CopyValueStage")
@@ -42,7 +44,7 @@ class CopyValueStage(BaseStage):
     category = "builtin.vars"
 
     async def run(self) -> None:
-        self.set_outputs({"value": argument_or(self, "value", self.config.get("default"))})
+        self.set_outputs({"value": given(self).get("value", self.config.get("default"))})
 
 
 @register_stage("IncrementStage")
@@ -61,12 +63,20 @@ class IncrementStage(BaseStage):
     category = "builtin.vars"
 
     async def run(self) -> None:
-        current = argument_or(self, "current", 0)
-        delta = argument_or(self, "delta", self.config.get("delta", 1))
-        for name, value in (("current", current), ("delta", delta)):
-            if not isinstance(value, float):
-                expect(value, int, f"IncrementStage's {name}")
-        self.set_outputs({"value": current + delta})
+        values = given(self)
+        current = number(values.get("current", 0), "IncrementStage's current")
+        delta = number(values.get("delta", self.config.get("delta", 1)), "IncrementStage's delta")
+        self.set_outputs({"value": _sum(current, delta)})
+
+
+def _sum(current: float, delta: float) -> float:
+    try:
+        total = current + delta
+    except OverflowError:
+        total = float("inf")
+    if isinstance(total, float) and not isfinite(total):
+        raise ValueError("IncrementStage's sum is too large for a number")
+    return total
 
 
 @register_stage("MergeDictStage")
@@ -85,6 +95,7 @@ class MergeDictStage(BaseStage):
     category = "builtin.vars"
 
     async def run(self) -> None:
-        src = expect(argument_or(self, "src", {}) or {}, dict, "MergeDictStage's src")
-        target = argument_or(self, "dst", self.config.get("default_dst", {})) or {}
-        self.set_outputs({"merged": {**expect(target, dict, "MergeDictStage's dst"), **src}})
+        values = given(self)
+        src = expect(values.get("src") or {}, dict, "MergeDictStage's src")
+        dst = expect(values.get("dst", self.config.get("default_dst")) or {}, dict, "MergeDictStage's dst")
+        self.set_outputs({"merged": {**dst, **src}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import sqlite3
 from collections.abc import Iterator
@@ -23,8 +24,6 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _until_troubled(projector: Projector) -> str:
     """Wait for the projector to say what holds it up."""
-    import asyncio
-
     while projector.problem is None:
         await asyncio.sleep(0.001)
     return projector.problem
@@ -66,10 +65,18 @@ async def test_a_full_disk_is_waited_out_and_caught_up_with(world: World) -> Non
     assert len(rows(world.path)["sessions"]) == 51
 
 
-def _scribble(path: Path) -> None:
-    for suffix in ("-wal", "-shm"):
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _scribble(path: Path) -> None:
+    _remove(path)
     path.write_bytes(b"scribble " * 5000)
+
+
+def _kept_old(path: Path) -> bytes:
+    return Path(f"{path}.old").read_bytes()
 
 
 async def test_a_damaged_file_is_refused_in_plain_words_and_a_rebuild_mends_it(world: World) -> None:
@@ -81,7 +88,7 @@ async def test_a_damaged_file_is_refused_in_plain_words_and_a_rebuild_mends_it(w
         await Projector(world.feed, world.bus.definitions, Store(world.path)).run()
     await rebuild(world.path, world.feed, world.bus.definitions)
     assert rows(world.path) == whole
-    assert Path(f"{world.path}.old").read_bytes().startswith(b"scribble")
+    assert _kept_old(world.path).startswith(b"scribble")
 
 
 async def test_a_file_damaged_deep_inside_is_mended_by_a_rebuild_too(world: World) -> None:
@@ -120,12 +127,11 @@ async def test_a_file_that_is_removed_is_made_anew_from_all_events(world: World)
     await world.mingle([session(f"s{number}", begin()) for number in range(5)])
     async with world.projecting() as projector:
         await projector.caught_up(5)
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{world.path}{suffix}").unlink(missing_ok=True)
+        _remove(world.path)
         await world.mingle([session("late", begin())])
+        while projector.position.seq:
+            await asyncio.sleep(0)
         await projector.caught_up(6)
-        while not world.path.exists() or len(rows(world.path)["sessions"]) < 6:
-            await projector.caught_up(6)
     assert len(rows(world.path)["sessions"]) == 6
 
 

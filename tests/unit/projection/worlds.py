@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from contextlib import asynccontextmanager, closing
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,11 @@ STAGES = Pipeline.from_dict(
 )
 
 
-def begin(pipeline: str | None = "orders", seq: int = 1, **labels: str) -> Move:
+def begin(pipeline: str | None = "orders", **labels: str) -> Move:
     """The start of a session with labels."""
-    return lambda s: cmd.Start(at=s.at, seq=seq, id="start", pipeline=pipeline, payload={"n": 1}, labels=labels)
+    return lambda s: cmd.Start(
+        at=s.at, seq=s.next_seq(), id="start", pipeline=pipeline, payload={"n": 1}, labels=labels
+    )
 
 
 def session(name: str, *moves: Move, pipeline: Pipeline = STAGES, after: float = 0) -> Scenario:
