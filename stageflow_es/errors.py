@@ -58,14 +58,19 @@ class RuleError(StageFlowError, ValueError):
     """A JSON Logic rule or a template is malformed, forbidden, or went over its limits."""
 
 
-class SessionFailed(StageFlowError):
-    """A session ended in failure. `error` has type, message, node, scope and attempt."""
+class SessionFailed(StageFlowError, RuntimeError):
+    """A session ended in failure. `error` has type, message, node, scope and attempt. StageFlow's callers catch it as
+    a RuntimeError."""
 
     def __init__(self, session: str, error: object) -> None:
         self.session = session
         self.error = error
         message = getattr(error, "message", None) or (error.get("message") if isinstance(error, dict) else error)
         super().__init__(f"session {session} failed: {message}")
+
+
+class MissingArtifact(SessionFailed, ValueError):
+    """A session failed because a subpipeline did not leave an artifact behind; StageFlow's ValueError."""
 
 
 class OperatorError(StageFlowError):

@@ -4,12 +4,5 @@
 - `jetstream/`  `JetStreamBus`, the real thing, and `EmbeddedServer`
 - `partition`   which partition a session belongs to, the same on both
 
-The NATS client is imported with `stageflow_es.bus.jetstream` only.
+Nothing is imported here: the NATS client comes with `stageflow_es.bus.jetstream` only.
 """
-
-from __future__ import annotations
-
-from stageflow_es.bus.memory import MemoryBus
-from stageflow_es.bus.partition import partition_of
-
-__all__ = ["MemoryBus", "partition_of"]

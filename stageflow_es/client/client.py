@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from stageflow_es import stageflow
 from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
 from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.link import Link
@@ -30,8 +31,8 @@ REQUEST_WITHIN = 5.0
 ANSWER_WITHIN = 30.0
 AT_ONCE = 100
 
-Definition = Mapping[str, Any] | str | Pipeline
-"""A document, a registered name, `name@digest`, or a compiled pipeline."""
+Definition = Mapping[str, Any] | str | Pipeline | stageflow.Pipeline
+"""A document, a registered name, `name@digest`, or a pipeline."""
 
 
 class Client:
@@ -77,7 +78,7 @@ class Client:
         """
         handle = self.session(session or token_hex(10))
         body = StartBody(
-            pipeline=_document(pipeline), payload=dict(payload or {}), labels=dict(labels or {}), paused=paused
+            pipeline=pipeline if isinstance(pipeline, str) else _document(pipeline), payload=dict(payload or {}), labels=dict(labels or {}), paused=paused
         )
         await self.send("start", handle.id, body, id=id, wait=wait)
         return handle
@@ -119,12 +120,12 @@ class Client:
 
     # --- pipelines ---
 
-    async def register(self, name: str, definition: Mapping[str, Any] | Pipeline) -> str:
+    async def register(self, name: str, definition: Mapping[str, Any] | Pipeline | stageflow.Pipeline) -> str:
         """Publish a definition under a name and return its digest; sessions that run keep the version they have.
 
         Its structure is checked here, its stages by the engine that starts it. Raises DefinitionError.
         """
-        document = definition.raw if isinstance(definition, Pipeline) else dict(definition)
+        document = _document(definition)
         errors = [problem for problem in validate(document) if problem.severity == "error"]
         if errors:
             raise DefinitionError(errors)
@@ -175,12 +176,14 @@ class Client:
         return Journal(self.link, self.names, self.queries, session, start)
 
 
-def _document(pipeline: Definition) -> dict[str, Any] | str:
-    if isinstance(pipeline, str):
-        return pipeline
-    if isinstance(pipeline, Pipeline):
-        return pipeline.raw
-    return dict(pipeline)
+def _document(pipeline: Mapping[str, Any] | Pipeline | stageflow.Pipeline) -> dict[str, Any]:
+    match pipeline:
+        case Pipeline():
+            return pipeline.raw
+        case stageflow.Pipeline():
+            return pipeline.raw_json
+        case _:
+            return dict(pipeline)
 
 
 class Connecting:

@@ -6,6 +6,7 @@ partition    one partition: reading commands and fires in order, the checkpoint,
 ledger       how far a log has been dealt with
 actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs)
 runner       one run of one stage; stage_view is the session as the stage sees it, stopwatch its timeout
+threads      stages that block, in threads; `watchdog` names those that block without saying so
 places       how many sessions run stages at once
 intake       from a message on the bus to a command of the core
 definitions  pipelines by digest and by name
@@ -13,7 +14,27 @@ loading      a session's state from its history
 local        sessions in this process, without a server: StageFlow's own API
 """
 
-from stageflow_es.engine.engine import Engine
-from stageflow_es.engine.settings import EngineSettings
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stageflow_es.engine.engine import Engine
+    from stageflow_es.engine.settings import EngineSettings
 
 __all__ = ["Engine", "EngineSettings"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the engine when it is first asked for: whoever needs the ports alone does not pay for it."""
+    match name:
+        case "Engine":
+            from stageflow_es.engine.engine import Engine
+
+            return Engine
+        case "EngineSettings":
+            from stageflow_es.engine.settings import EngineSettings
+
+            return EngineSettings
+        case _:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -74,6 +74,10 @@ class Host(Protocol):
 
     async def reject(self, session: str, command_seq: int, data: bytes) -> None: ...
 
+    def holds(self) -> bool:
+        """Whether, by this process's own clock, the lease has not run out: a process that was stopped for longer
+        begins no stage, for another engine may have finished it meanwhile."""
+
     def wants_place(self, actor: Actor) -> bool:
         """Ask for a place to begin running stages; False: it is queued, `placed` is called when its turn comes."""
 

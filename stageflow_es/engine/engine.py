@@ -27,6 +27,9 @@ from stageflow_es.stages import BaseStage, get_stages, spec_of
 
 log = structlog.get_logger(__name__)
 
+STOP_PATIENCE = 3.0
+"""Seconds a stop may take to hand over."""
+
 
 class Engine:
     """Runs sessions of a bus. `name` must be its own; restarted under the same name it resumes its work at once.
@@ -78,7 +81,14 @@ class Engine:
             await asyncio.shield(self._task)
 
     async def stop(self) -> None:
-        """Hand everything over and end: another engine goes on without waiting for the leases to run out."""
+        """Hand everything over and end: another engine goes on without waiting for the leases to run out. With no
+        server to hand over to it ends all the same, after `STOP_PATIENCE`, as a crash would."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_PATIENCE):
+                await self._say_farewell()
+        await self._halt()
+
+    async def _say_farewell(self) -> None:
         await asyncio.gather(*(held.partition.hand_over() for held in self._held.values()))
         await self._halt()
         for number, held in self._held.items():
@@ -124,12 +134,14 @@ class Engine:
     async def _renew(self) -> None:
         await self.bus.leases.announce(self.name)
         for number, held in list(self._held.items()):
+            until = self._term_from_now()
             revision = await self.bus.leases.renew(number, self.name, held.lease)
             if revision is None:
                 log.warning("lease_lost", partition=number, engine=self.name)
                 await self._let_go(number)
             else:
                 held.lease = revision
+                held.partition.renewed(until)
 
     async def _balance(self) -> None:
         """Take free partitions up to a fair share; hand over what is above it."""
@@ -145,12 +157,17 @@ class Engine:
                 break
             if number in self._held:
                 continue
+            until = self._term_from_now()
             lease = await self.bus.leases.acquire(number, self.name)
             if lease is not None:
-                self._hold(number, lease)
+                self._hold(number, lease, until)
 
-    def _hold(self, number: int, lease: int) -> None:
-        partition = Partition(self, number)
+    def _term_from_now(self) -> float:
+        """When a lease asked for now runs out at the earliest, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self.bus.leases.term
+
+    def _hold(self, number: int, lease: int, until: float) -> None:
+        partition = Partition(self, number, until)
         task = asyncio.get_running_loop().create_task(partition.run(), name=f"partition {number}")
         self._held[number] = _Held(partition, task, lease)
 
@@ -166,7 +183,7 @@ class Engine:
                 error = None if held.task.cancelled() else held.task.exception()
                 if error is not None:
                     raise _worst(error)
-                self._hold(number, held.lease)
+                self._hold(number, held.lease, held.partition.held_until)
 
     # --- for the partitions ---
 

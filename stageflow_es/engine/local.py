@@ -9,34 +9,22 @@ hash chain as on the bus.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from stageflow_es.engine.actor import Actor
-from stageflow_es.engine.clock import SystemClock, rfc3339
-from stageflow_es.engine.inbox import BusItem
+from stageflow_es.engine.listeners import Listeners
 from stageflow_es.engine.local_host import LocalHost
+from stageflow_es.engine.local_snapshot import image_of, restored
 from stageflow_es.engine.stage_view import latest
-from stageflow_es.errors import CommandRejected, DefinitionError, Problem, SessionFailed
+from stageflow_es.errors import CommandRejected, DefinitionError, MissingArtifact, Problem, SessionFailed
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
 from stageflow_es.pipeline import StageNode
 from stageflow_es.session import commands as cmd
-from stageflow_es.session import snapshot as images
 from stageflow_es.session.paths import copy
 from stageflow_es.session.state import State
-from stageflow_es.stages import Context, Event, catalog, get_stages
-
-
-class Pipeline(CompiledPipeline):
-    """A pipeline whose stages are those registered in this process."""
-
-    @classmethod
-    def from_dict(cls, data: Any, *, stages: Any = None) -> Pipeline:
-        """Validate a definition against the registered stages. Raises DefinitionError with every problem."""
-        return super().from_dict(data, stages=catalog() if stages is None else stages)
+from stageflow_es.stageflow import Pipeline
+from stageflow_es.stages import Context, DotDict, Event, get_stages
 
 
 class SessionResult:
@@ -60,119 +48,190 @@ class SessionResult:
 
 
 class Session:
-    """One session in this process. `event_handler` is called with every event as it happens."""
+    """One session in this process. `event_handler` is called with every event as it happens; what it raises comes out
+    of `run`."""
 
     def __init__(
         self,
         id: str,
-        pipeline: CompiledPipeline,
+        pipeline: Pipeline | CompiledPipeline,
         context: Context | None = None,
         event_handler: Callable[[Event], None] | None = None,
     ) -> None:
-        _check_stages(pipeline)
+        self._pinned = pipeline.compiled if isinstance(pipeline, Pipeline) else pipeline
+        _check_stages(self._pinned)
         self.id = id
         self.pipeline = pipeline
         self._context = context or Context()
-        self._host = LocalHost(event_handler)
+        self._shown = 0
+        self._host = LocalHost(id, event_handler)
         self._actor = Actor(id, self._host)
-        self._host.state = State(id)
-        self._started = False
+        self._runners = 0
         self._commands = 0
-        self._early: list[tuple[str, Any]] = []
-        self._listeners: dict[str, list[asyncio.Future[dict[str, Any]]]] = {}
+        self._early: list[tuple[type[cmd.BusCommand], dict[str, Any]]] = []
+        self._listeners = Listeners()
 
     # --- running ---
 
     async def run(self) -> SessionResult:
-        """Run to the end and return how it ended. Raises SessionFailed when the session fails."""
-        if not self._started:
-            await self._start()
-        self._actor.poke()
-        await self._host.ended.wait()
-        state = self._state
-        if state.outcome == "failed":
-            raise SessionFailed(self.id, state.error)
-        return SessionResult(dict(state.artifacts), state.result, self.event_history, self.context)
+        """Run to the end and return how it ended. Raises SessionFailed when the session fails. Cancelled, it leaves
+        the session where it stands: `run` again goes on, beginning the stages that ran anew."""
+        if not self._state.n:
+            self._begin()
+        self._runners += 1
+        try:
+            self._actor.poke()
+            await self._host.ended.wait()
+        finally:
+            self._runners -= 1
+            if not (self._runners or self._state.outcome):
+                self._suspend()
+        self._raise_handlers_failure()
+        return self._result()
 
-    async def _start(self) -> None:
-        self._started = True
-        await self._send(cmd.Start, pipeline=None, payload=self._context.to_dict(), item_pipeline=self.pipeline)
+    def _begin(self) -> None:
+        """Start, and apply what was sent before; a session stopped before it began takes no step."""
         early, self._early = self._early, []
-        for type_, payload in early:
-            await self._send(cmd.Input, type=type_, payload=payload)
-
-    async def _send(
-        self, kind: type[cmd.BusCommand], *, item_pipeline: CompiledPipeline | None = None, **fields: Any
-    ) -> None:
-        self._commands += 1
-        command: Any = kind(at=rfc3339(SystemClock().now()), by="local", seq=self._commands, **fields)
-        done = asyncio.get_running_loop().create_future()
-        self._host.refused.pop(self._commands, None)
-        self._actor.post(BusItem(command, command, lambda: done.set_result(None), item_pipeline))
-        await done
-        problems = self._host.refused.pop(command.seq, None)
+        stopped = any(fields.get("action") == "stop" for _, fields in early)
+        problems = self._submit(cmd.Start, payload=self._context.to_dict(), paused=stopped, pipeline=None)
         if problems:
-            raise CommandRejected(problems, command.seq)
+            raise CommandRejected(problems)
+        for kind, fields in early:
+            self._submit(kind, **fields)
+
+    def _suspend(self) -> None:
+        self._actor.close()
+        self._actor = Actor(self.id, self._host)
+        self._host.ended.clear()
+
+    def _raise_handlers_failure(self) -> None:
+        failure, self._host.failure = self._host.failure, None
+        if failure is not None:
+            raise failure
+
+    def _result(self) -> SessionResult:
+        state = self._state
+        context = self.context
+        if state.outcome == "failed":
+            kind = MissingArtifact if state.error and state.error.type == "MissingArtifact" else SessionFailed
+            raise kind(self.id, state.error)
+        return SessionResult(copy(state.artifacts), copy(state.result), self.event_history, context)
+
+    def _submit(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
+        """Apply a command now; why it was refused, empty: it was not."""
+        command: Any = kind(at=self._host.at(), by=self._host.name, seq=self._commands + 1, **fields)
+        try:
+            problems = self._host.submit(command, self._pinned if kind is cmd.Start else None)
+        except TypeError as problem:
+            return [Problem(path="/payload", message=f"this is not JSON: {problem}")]
+        self._commands += 1
+        if self._runners:
+            self._actor.poke()
+        return problems
+
+    def _send(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
+        """Apply a command, or keep it for `run` when the session has not begun."""
+        if self._state.n:
+            return self._submit(kind, **fields)
+        self._early.append((kind, fields))
+        return ()
+
+    def _control(self, action: cmd.Action, scope: str | None = None) -> Sequence[Problem]:
+        return self._send(cmd.Control, action=action, scope=scope)
 
     @property
     def _state(self) -> State:
-        return self._actor.state or self._host.state
+        return self._host.state
 
     # --- inputs and control ---
 
     async def input(self, type_: str, payload: Any = None) -> dict[str, Any]:
-        """Send an input. Before `run` it is kept for it. Raises CommandRejected when the session refuses it."""
-        entry = {"type": type_, "payload": payload}
-        for waiting in self._listeners.pop(type_, []):
-            if not waiting.done():
-                waiting.set_result(entry)
-        if self._started:
-            await self._send(cmd.Input, type=type_, payload=payload)
-        else:
-            self._early.append((type_, payload))
+        """Send an input; before `run` it is kept for it. Raises CommandRejected when the session refuses it.
+
+        One of type `command` steers (`{"name": "stop"}`); if that is refused, an event says so, as in StageFlow.
+        """
+        entry = {"type": type_, "payload": copy(payload)}
+        before = self._state.n
+        problems = self._steer(payload) if type_ == "command" else self._send(cmd.Input, **_copied(entry))
+        if problems and type_ != "command":
+            raise CommandRejected(problems, self._commands)
+        buffered = self._state.inputs.get(type_)
+        taken = self._state.n > 0 and not (buffered and buffered[-1].n > before)
+        self._listeners.hear(entry, taken=taken)
+        self._after_sending()
         return entry
 
+    def _steer(self, payload: Any) -> Sequence[Problem]:
+        name = payload.get("name") if isinstance(payload, dict) else None
+        if self._state.n or name not in cmd.ACTIONS:
+            return self._send(cmd.Input, type="command", payload=copy(payload))
+        return self._control(name, payload.get("scope"))
+
+    def _after_sending(self) -> None:
+        if not self._runners:
+            self._raise_handlers_failure()
+
     async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None:
-        """Wait, beside the pipeline, for the next input of a type; None after `timeout` seconds."""
-        waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._listeners.setdefault(type_, []).append(waiting)
-        try:
-            return await asyncio.wait_for(waiting, timeout)
-        except TimeoutError:
-            return None
+        """Wait, beside the pipeline, for an input of a type: one that nobody took yet or the next one; None after
+        `timeout` seconds. The pipeline gets it all the same."""
+        kept = self._listeners.kept(type_)
+        if kept is not None:
+            return kept
+        self.emit(Event(type="waiting_for_input", session_id=self.id, payload={"type": type_}))
+        entry = await self._listeners.listen(type_, timeout)
+        if entry is None:
+            self.emit(Event(type="input_timeout", session_id=self.id, payload={"type": type_}))
+        return entry
+
+    def emit(self, event: Event) -> None:
+        """Add an event of one's own to the history and tell the handler. It is not stored with the session's."""
+        self._host.note(event)
+        self._after_sending()
 
     async def pause(self) -> None:
-        await self._send(cmd.Control, action="pause")
+        """Let running stages finish and start none until `resume`. Raises CommandRejected."""
+        self._steered(self._control("pause"))
 
     async def resume(self) -> None:
-        await self._send(cmd.Control, action="resume")
+        """Go on after `pause`. Raises CommandRejected."""
+        self._steered(self._control("resume"))
 
     async def stop(self) -> None:
-        await self._send(cmd.Control, action="stop")
+        """End the session now, with the result `{"result": "stopped"}`. Raises CommandRejected."""
+        self._steered(self._control("stop"))
 
     async def skip(self, scope: str | None = None) -> None:
-        await self._send(cmd.Control, action="skip", scope=scope)
+        """Skip the active stage, or the one in `scope`. Raises CommandRejected when it cannot be skipped."""
+        self._steered(self._control("skip", scope))
 
     async def retry(self) -> None:
-        """Go on from where a failed session failed; `run` again for its end."""
-        self._host.ended.clear()
-        await self._send(cmd.Control, action="retry")
+        """Go on from where a failed session failed, when it is `run` again. Raises CommandRejected."""
+        self._steered(self._control("retry"))
+
+    def _steered(self, problems: Sequence[Problem]) -> None:
+        if problems:
+            raise CommandRejected(problems, self._commands)
+        self._after_sending()
 
     # --- looking ---
 
     @property
     def status(self) -> str:
+        """`running`, `waiting`, `paused`, `completed`, `failed` or `stopped`; empty before `run`."""
         return self._state.status
 
     @property
     def result(self) -> dict[str, Any] | None:
-        return self._state.result
+        return copy(self._state.result)  # type: ignore[no-any-return]
 
     @property
     def context(self) -> Context:
-        """The context as it is now, copied."""
+        """The context given at first, brought up to date with a copy of the session's."""
         state = self._state
-        return Context(payload=copy(state.root.frame.root)) if state.scopes else self._context
+        if self._shown != state.n:
+            self._shown = state.n
+            self._context.payload = DotDict(copy(state.root.frame.root))
+        return self._context
 
     @property
     def events(self) -> list[bytes]:
@@ -181,63 +240,60 @@ class Session:
 
     @property
     def event_history(self) -> list[Event]:
+        """The events in StageFlow's shape."""
         return self._host.history()
 
     @property
-    def input_history(self) -> Sequence[dict[str, Any]]:
-        return [copy(entry) for entry in self._state.input_history]
+    def input_history(self) -> list[dict[str, Any]]:
+        """The inputs so far, oldest first."""
+        early = [fields for kind, fields in self._early if kind is cmd.Input]
+        return [_copied(entry) for entry in (*self._host.inputs, *early)]
 
     def last_input(self, type_: str | None = None) -> dict[str, Any] | None:
+        """The latest input, of one type or of any."""
         return latest(self.input_history, type_)
 
     @property
+    def waiting_for(self) -> list[str]:
+        """The types of input somebody waits for now."""
+        return list(dict.fromkeys([*self._state.waiting_for(), *self._listeners]))
+
+    @property
     def _waiting(self) -> dict[str, None]:
-        """Input types somebody waits for now; StageFlow's tests poll this name."""
-        return dict.fromkeys([*self._state.waiting_for(), *self._listeners])
+        """What StageFlow's tests look into to see whether somebody waits for a type."""
+        return dict.fromkeys(self.waiting_for)
 
     # --- snapshots ---
 
     def snapshot(self) -> dict[str, Any]:
         """Everything needed to go on later, as JSON values."""
-        state = self._state
-        return {
-            "session_id": self.id,
-            "status": state.status,
-            "current_node_id": state.root.node if state.scopes else None,
-            "result": state.result,
-            "artifacts": state.artifacts,
-            "context": self.context.to_dict(),
-            "event_history": [event.to_dict() for event in self.event_history],
-            "input_history": list(self.input_history),
-            "stopped": state.outcome == "stopped",
-            "paused": state.paused,
-            "pipeline": self.pipeline.raw,
-            "state": msgspec.json.decode(images.dump(state)) if state.n else None,
-            "commands": self._commands,
-            "early_inputs": [{"type": type_, "payload": payload} for type_, payload in self._early],
-        }
+        early = [{"kind": kind.__name__, **fields} for kind, fields in self._early]
+        return image_of(self, self._state, self._pinned, commands=self._commands, early=early)
 
     @classmethod
     def from_snapshot(
         cls,
         snapshot: dict[str, Any],
-        pipeline: CompiledPipeline | None = None,
+        pipeline: Pipeline | CompiledPipeline | None = None,
         event_handler: Callable[[Event], None] | None = None,
     ) -> Session:
-        """A session that goes on from a snapshot; a finished one stays finished. Raises ValueError on another's."""
-        pinned = pipeline or Pipeline.from_dict(snapshot["pipeline"])
-        session = cls(snapshot["session_id"], pinned, Context(payload=snapshot.get("context")), event_handler)
-        session._host.earlier = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
-        session._early = [(item["type"], item["payload"]) for item in snapshot.get("early_inputs", [])]
-        image = snapshot.get("state")
-        if image is not None:
-            state = images.load(msgspec.json.encode(image), pinned)
-            if state.digest != pinned.digest:
-                raise DefinitionError([Problem(message="the snapshot belongs to another definition")])
-            session._commands = snapshot.get("commands", state.last_command)
-            session._started = True
-            session._host.adopt(state)
+        """A session that goes on from a snapshot; a finished one stays finished. Raises ValueError on another's, and
+        when there is no pipeline."""
+        if pipeline is None and not snapshot.get("pipeline"):
+            raise ValueError("the snapshot has no pipeline: give one")
+        pipeline = pipeline or Pipeline.from_dict(snapshot["pipeline"])
+        session = cls(snapshot["session_id"], pipeline, Context(payload=snapshot.get("context")), event_handler)
+        early = [_copied(item) for item in snapshot.get("early", [])]
+        session._early = [(getattr(cmd, item.pop("kind")), item) for item in early]
+        state = restored(snapshot, session._pinned) or session._state
+        history = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
+        session._host.adopt(state, history, [] if session._early else copy(snapshot.get("input_history", [])))
+        session._commands = snapshot.get("commands", state.last_command)
         return session
+
+
+def _copied(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: copy(value) for key, value in entry.items()}
 
 
 def _check_stages(pipeline: CompiledPipeline) -> None:
@@ -246,11 +302,20 @@ def _check_stages(pipeline: CompiledPipeline) -> None:
     known = get_stages()
     unknown = [
         Problem(message=f"stage {node.stage!r} of node {node.id!r} is not registered")
-        for node in pipeline.nodes.values()
+        for each in _with_subpipelines(pipeline, {})
+        for node in each.nodes.values()
         if isinstance(node, StageNode) and node.stage not in known
     ]
     if unknown:
         raise DefinitionError(unknown)
+
+
+def _with_subpipelines(pipeline: CompiledPipeline, found: dict[int, CompiledPipeline]) -> Sequence[CompiledPipeline]:
+    if id(pipeline) not in found:
+        found[id(pipeline)] = pipeline
+        for inner in pipeline.subpipelines.values():
+            _with_subpipelines(inner, found)
+    return list(found.values())
 
 
 __all__ = ["Pipeline", "Session", "SessionResult"]

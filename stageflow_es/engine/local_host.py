@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from stageflow_es.engine.clock import SystemClock, rfc3339
 from stageflow_es.engine.ports import EventLog, Reader, StoredEvent, Timers, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.engine.user_events import to_user_event
 from stageflow_es.errors import Problem
-from stageflow_es.session import State
+from stageflow_es.pipeline import Pipeline
+from stageflow_es.session import Refused, State, decide, seal
+from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
-from stageflow_es.session.wire import Rejection
 from stageflow_es.stages import BaseStage, Event, catalog, get_stages
 
 if TYPE_CHECKING:
@@ -25,48 +25,91 @@ FOREVER = float("inf")
 
 
 class LocalHost:
-    """Implements `actor.Host`, and the ports behind it, for one session in memory."""
+    """Implements `actor.Host`, and the ports behind it, for one session in memory. There is one state, which the
+    actor and `submit` share: an append cannot fail, so it is never ahead of the log."""
 
-    def __init__(self, handler: Callable[[Event], None] | None) -> None:
+    def __init__(self, session: str, handler: Callable[[Event], None] | None) -> None:
         self.name = "local"
         self.settings = EngineSettings(park_after=FOREVER, local_timers=FOREVER)
         self.catalog = catalog()
         self.stages: Mapping[str, type[BaseStage]] = get_stages()
         self.events: EventLog = self
         self.timers: Timers = self
-        self.state: State
+        self.state = State(session)
         self.log: list[bytes] = []
-        self.earlier: list[Event] = []
-        self.refused: dict[int, Sequence[Problem]] = {}
+        self.inputs: list[dict[str, Any]] = []
         self.ended = asyncio.Event()
+        self.failure: Exception | None = None
+        self._history: list[Event] = []
+        self._told = 0
         self._base = 0
         self._handler = handler
         self._clock = SystemClock()
 
-    def adopt(self, state: State) -> None:
-        """Go on from a restored state."""
+    def adopt(self, state: State, history: list[Event], inputs: list[dict[str, Any]]) -> None:
+        """Go on from a restored state; what it had seen so far is for looking at only."""
         self.state = state
         self._base = state.seq
-        if state.outcome:
-            self.ended.set()
+        self._history, self.inputs = history, inputs
+
+    def submit(self, command: cmd.BusCommand, pipeline: Pipeline | None = None) -> Sequence[Problem]:
+        """Apply a command at once, whether the session runs or not; why it was refused, empty: it was not."""
+        state = self.state
+        if pipeline is not None:
+            state.pipeline = pipeline
+        problems: Sequence[Problem] = ()
+        while answer := decide(state, command, self.catalog):
+            for event in answer:
+                self._store([seal(state, event)])
+                refusal = state.refusal
+                if refusal is not None and refusal.command_seq == command.seq:
+                    problems = refusal.problems
+        if not state.outcome:
+            self.ended.clear()
+        return answer.problems if isinstance(answer, Refused) else problems
+
+    # --- what is told to the users ---
 
     def history(self) -> list[Event]:
-        """All events, as StageFlow's users know them."""
-        return self.earlier + [to_user_event(ev.decode(data)) for data in self.log]
+        """All events so far, as StageFlow's users know them."""
+        self._tell()
+        return list(self._history)
+
+    def note(self, event: Event) -> None:
+        """Add an event that is none of the session's own: it is told, not stored."""
+        self._tell()
+        self._say(event)
+
+    def _store(self, events: Sequence[bytes]) -> None:
+        self.log += events
+        self.state.seq = self._base + len(self.log)
+        if self._handler is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        while self._told < len(self.log):
+            event = ev.decode(self.log[self._told])
+            self._told += 1
+            self._say(to_user_event(event))
+
+    def _say(self, event: Event) -> None:
+        """A handler that raises ends `run`, not the session."""
+        self._history.append(event)
+        if self._handler is None:
+            return
+        try:
+            self._handler(event)
+        except Exception as problem:
+            self.failure = self.failure or problem
+            self.ended.set()
 
     # --- the event log ---
 
     async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
         if expected != self._base + len(self.log):
             raise WrongSequence(f"session {session} is at {self._base + len(self.log)}, not {expected}")
-        self.log += events
-        for data in events:
-            self._tell(data)
+        self._store(events)
         return self._base + len(self.log)
-
-    def _tell(self, data: bytes) -> None:
-        if self._handler is not None:
-            self._handler(to_user_event(ev.decode(data)))
 
     async def head(self, session: str) -> StoredEvent | None:
         return StoredEvent(self._base + len(self.log), self.log[-1]) if self.log else None
@@ -96,7 +139,7 @@ class LocalHost:
         return None
 
     async def reject(self, session: str, command_seq: int, data: bytes) -> None:
-        self.refused[command_seq] = msgspec.json.decode(data, type=Rejection).problems
+        """The sender has the answer from `submit`, everyone else from the event."""
 
     # --- the host ---
 
@@ -113,32 +156,8 @@ class LocalHost:
         return True
 
     def busy(self, actor: Actor, busy: bool) -> None:
-        state = actor.state
-        if state is not None and state.outcome:
-            self.state = state
+        if self.state.outcome:
             self.ended.set()
 
     def rest(self, actor: Actor) -> None:
-        if actor.state is not None:
-            self.state = actor.state
-
-
-def to_user_event(event: ev.AnyEvent) -> Event:
-    """A stored event in StageFlow's shape: what a stage emitted has its own type, the rest keep theirs."""
-    fields: dict[str, Any] = msgspec.to_builtins(event)
-    node = fields.pop("node", None)
-    kind = fields.pop("type")
-    payload = {key: value for key, value in fields.items() if key not in _ENVELOPE}
-    match event:
-        case ev.StageEvent():
-            kind, payload = event.name, event.payload
-        case ev.UserInput():
-            payload = {"type": event.input_type, "payload": event.payload}
-        case ev.WaitingForInput() | ev.InputTimeout():
-            payload = {"type": event.input_type}
-    user = Event(type=kind, session_id=event.session, stage_id=node, payload=payload)
-    user.timestamp = datetime.fromisoformat(event.at)
-    return user
-
-
-_ENVELOPE = frozenset({"session", "n", "at", "by", "cause", "prev", "command_id"})
+        return None

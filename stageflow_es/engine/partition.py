@@ -57,7 +57,7 @@ OPEN_LIMIT = 10_000
 class Partition:
     """A partition this engine holds, and the host of its actors. `run` returns when it is lost."""
 
-    def __init__(self, engine: Engine, number: int) -> None:
+    def __init__(self, engine: Engine, number: int, held_until: float) -> None:
         self.engine = engine
         self.number = number
         self.name = engine.name
@@ -75,7 +75,10 @@ class Partition:
         self._fires = Ledger(0, OPEN_LIMIT)
         self._readers: list[Reader] = []
         self._reading: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._handed_over = False
         self.serving = asyncio.Event()
+        self.held_until = held_until
 
     # --- life ---
 
@@ -145,6 +148,11 @@ class Partition:
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(0.005)
+        async with self._writing:
+            self._handed_over = True
+            await self._write_clean()
+
+    async def _write_clean(self) -> None:
         checkpoint = self._checkpoint()
         sessions = {name: msgspec.structs.replace(item, running=False) for name, item in checkpoint.sessions.items()}
         with suppress(WrongSequence, Unanswered):
@@ -201,14 +209,19 @@ class Partition:
     async def _checkpoint_forever(self) -> None:
         while True:
             await asyncio.sleep(self.settings.checkpoint_every)
-            checkpoint = self._checkpoint()
-            if checkpoint == self._saved:
-                continue
-            before = self._saved
-            self._revision = await self.engine.bus.checkpoints.write(self.number, self._revision, checkpoint)
-            self._saved = checkpoint
-            self._listed = dict(checkpoint.sessions)
-            await self._purge(before, checkpoint)
+            async with self._writing:
+                if not self._handed_over:
+                    await self._write_checkpoint()
+
+    async def _write_checkpoint(self) -> None:
+        checkpoint = self._checkpoint()
+        if checkpoint == self._saved:
+            return
+        before = self._saved
+        self._revision = await self.engine.bus.checkpoints.write(self.number, self._revision, checkpoint)
+        self._saved = checkpoint
+        self._listed = dict(checkpoint.sessions)
+        await self._purge(before, checkpoint)
 
     async def _purge(self, before: Checkpoint, saved: Checkpoint) -> None:
         with suppress(Unanswered):
@@ -261,6 +274,17 @@ class Partition:
 
     def cancel_timer(self, session: str, timer: str) -> None:
         self.engine.background(self.timers.cancel(session, timer))
+
+    def holds(self) -> bool:
+        return asyncio.get_running_loop().time() < self.held_until
+
+    def renewed(self, until: float) -> None:
+        """The lease is ours until then, by the event loop's clock. Runs that were held back when it lapsed begin."""
+        lapsed = not self.holds()
+        self.held_until = until
+        if lapsed:
+            for actor in self._actors.values():
+                actor.poke()
 
     def wants_place(self, actor: Actor) -> bool:
         return self.engine.places.ask(actor)

@@ -77,6 +77,10 @@ class StageRun:
             self._task.cancel()
 
     async def _execute(self) -> None:
+        if not self._actor.host.holds():
+            self._dead = True
+            self._actor.workers.hold_back(self)
+            return
         try:
             await self._run_stage()
             report = self._completion()

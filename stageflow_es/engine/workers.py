@@ -45,7 +45,7 @@ class Workers:
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
         self._cancel_lost(state)
-        if not state.active:
+        if not state.active or not self._actor.host.holds():
             return False
         idle = [path for path in state.runs if path not in self._runs]
         for path, worker in list(self._runs.items()):
@@ -106,6 +106,11 @@ class Workers:
 
     def finished(self, worker: StageRun) -> None:
         """The run's task is over and has reported."""
+        if self._runs.get(worker.id.scope) is worker:
+            del self._runs[worker.id.scope]
+
+    def hold_back(self, worker: StageRun) -> None:
+        """The run must not begin: the lease lapsed since it was started."""
         if self._runs.get(worker.id.scope) is worker:
             del self._runs[worker.id.scope]
 

@@ -7,11 +7,9 @@ takes it, it is refused; with no wait open it is kept, in order, for the next on
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from stageflow_es.errors import Problem
 from stageflow_es.session import events as ev
@@ -19,6 +17,9 @@ from stageflow_es.session.commands import Input, OpenWait
 from stageflow_es.session.runs import due_at, live_run
 from stageflow_es.session.state import State
 from stageflow_es.session.transitions import stamp
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 MAX_PROBLEMS = 20
 
@@ -91,6 +92,8 @@ def schema_problems(schema: Any, payload: Any) -> list[Problem]:
     """What a JSON Schema finds wrong with a payload, each with a pointer into the command's body."""
     if schema is None or schema is True:
         return []
+    from jsonschema.exceptions import SchemaError
+
     try:
         validator = _validator(msgspec.json.encode(schema, order="sorted"))
         errors = list(validator.iter_errors(payload))
@@ -104,6 +107,8 @@ def schema_problems(schema: Any, payload: Any) -> list[Problem]:
 
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
     decoded = msgspec.json.decode(schema)
     Draft202012Validator.check_schema(decoded)
     return Draft202012Validator(decoded)

@@ -93,6 +93,14 @@ class Connection(Client):
         super().__init__()
         self._ps = LineParser(self)
 
+    async def close(self) -> None:
+        try:
+            await super().close()
+        except OSError:  # what was still to be sent cannot be, and nats-py gave up half-way through closing
+            self._pending, self._pending_data_size = [], 0
+            self._status = Client.DISCONNECTED
+            await super().close()
+
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         try:
             return await super()._process_headers(headers)

@@ -82,6 +82,7 @@ class GroupCommit:
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
+            await asyncio.sleep(0)  # whoever was answered just now may have more
             chosen = self._choose()
             try:
                 await self._commit(chosen)

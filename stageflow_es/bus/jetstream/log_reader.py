@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ _ABANDONED_AFTER = 60
 _PULL_FOR = 30.0
 _MISSED_HEARTBEATS = 3
 _PAUSE = 0.1
+_PATIENCE_AT_CLOSE = 1.0
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -109,7 +111,10 @@ class LogReader:
         return [self._found.popleft() for _ in range(min(limit, len(self._found)))]
 
     async def close(self) -> None:
-        await self._drop_consumer()
+        name = await self._leave_consumer()
+        if name is not None and self._link.client.is_connected:
+            with suppress(ApiError, Unanswered):  # an abandoned consumer goes by itself, later
+                await self._link.api(f"CONSUMER.DELETE.{self._stream}.{name}", within=_PATIENCE_AT_CLOSE)
 
     async def _keep_pulling(self, patience: float) -> None:
         """Have a consumer that is alive, and a request at it. Raises LogRecreated, Unanswered."""
@@ -117,7 +122,9 @@ class LogReader:
         silent = self._wanted > 0 and now - self._heard > self._settings.heartbeat * _MISSED_HEARTBEATS
         lost = self._broken or silent or self._reconnects != self._link.reconnects
         if self._consumer is None or lost:
-            await self._drop_consumer()
+            name = await self._leave_consumer()
+            if name is not None and self._link.client.is_connected:
+                await self._link.publish(f"{API}.CONSUMER.DELETE.{self._stream}.{name}", b"")
             await self._make_consumer(max(min(patience, self._link.timeout), _PAUSE))
         if self._wanted <= 0:
             await self._pull()
@@ -180,13 +187,13 @@ class LogReader:
             )
         self._born = born
 
-    async def _drop_consumer(self) -> None:
+    async def _leave_consumer(self) -> str | None:
+        """Listen to the consumer no more; its name, if there was one."""
         name, inbox = self._consumer, self._inbox
         self._consumer = self._inbox = None
         if inbox is not None and not self._link.client.is_closed:
             await inbox.unsubscribe()
-        if name is not None and self._link.client.is_connected:
-            await self._link.publish(f"{API}.CONSUMER.DELETE.{self._stream}.{name}", b"")
+        return name
 
     def _arrived(self, msg: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()

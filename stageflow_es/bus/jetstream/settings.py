@@ -36,7 +36,9 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long an answer is waited for; after that a write is `Unanswered`."""
     connect_timeout: float = 5.0
     lease_ttl: int = 4
-    """The term of a lease and of an announcement, and so how long a dead engine keeps its partitions; the server counts whole seconds, one at least."""
+    """The term of a lease and of an announcement, and so how long a dead engine keeps its partitions; the server
+    counts whole seconds, one at least.
+    """
     heartbeat: float = 1.0
     """How often the server says that a quiet reader's consumer is alive; three in a row missed: a new
     consumer.

@@ -67,7 +67,7 @@ class Names:
 
     def stray(self) -> str:
         """Matches commands whose session is a literal `*` or `>`: the server's transform passes them by."""
-        return f"{self.prefix}.command.*.*"
+        return f"{self.prefix}.command.>"
 
     def parse_command(self, subject: str) -> tuple[str, CommandKind]:
         """The session, as the sender wrote it, and the kind, of a stored command."""

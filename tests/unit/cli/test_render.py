@@ -11,7 +11,7 @@ from stageflow_es.cli.render import event_line
 from stageflow_es.client import UnknownEvent
 from stageflow_es.session import events as ev
 
-ENVELOPE = {"session": "s", "n": 12, "at": "2024-05-06T07:08:09.123456Z"}
+ENVELOPE: dict[str, Any] = {"session": "s", "n": 12, "at": "2024-05-06T07:08:09.123456Z"}
 NASTY = "no\x1b[2Jde\n"
 FILLED: dict[str, Any] = {
     "digest": "0123456789abcdef",

@@ -1,0 +1,119 @@
+"""What a reader of a JetStream log survives: lost messages, lost consumers, lost connections, and other logs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect
+from stageflow_es.engine.ports import Checkpoint, LogRecreated
+from tests.contract.conftest import settings, take
+
+API = "$JS.API"
+
+
+async def call(bus: JetStreamBus, path: str, body: object = None) -> dict[str, object]:
+    """An operator's request to the JetStream API."""
+    payload = b"" if body is None else json.dumps(body).encode()
+    answer: dict[str, object] = json.loads((await bus.connection.request(f"{API}.{path}", payload, timeout=5)).data)
+    assert "error" not in answer, answer
+    return answer
+
+
+async def consumers(bus: JetStreamBus) -> list[str]:
+    names = (await call(bus, f"CONSUMER.NAMES.{bus.names.commands}"))["consumers"]
+    assert isinstance(names, list)
+    return names
+
+
+async def test_a_deleted_consumer_leaves_no_gap_and_no_repetition(jetstream: JetStreamBus) -> None:
+    reader = await jetstream.commands.open(jetstream.partition("s"), 0)
+    for number in range(4):
+        await jetstream.publish("input", "s", b"%d" % number)
+        assert [message.data for message in await take(reader, 1)] == [b"%d" % number]
+        (name,) = await consumers(jetstream)
+        await call(jetstream, f"CONSUMER.DELETE.{jetstream.names.commands}.{name}")
+    await reader.close()
+
+
+async def test_a_lost_connection_leaves_no_gap_and_no_repetition(
+    jetstream: JetStreamBus, nats_server: EmbeddedServer
+) -> None:
+    sender = await connect(nats_server.url)
+    reader = await jetstream.commands.open(jetstream.partition("s"), 0)
+    for number in range(3):
+        await sender.publish(f"{jetstream.settings.prefix}.command.input.s", b"%d" % number)
+        await sender.flush()
+        assert [message.data for message in await take(reader, 1)] == [b"%d" % number]
+        await jetstream.connection.force_reconnect()
+    await reader.close()
+    await sender.close()
+
+
+async def test_messages_delivered_to_somebody_else_are_read_all_the_same(jetstream: JetStreamBus) -> None:
+    reader = await jetstream.commands.open(jetstream.partition("s"), 0)
+    await jetstream.publish("input", "s", b"first")
+    assert len(await take(reader, 1)) == 1
+    stolen = await jetstream.connection.subscribe(jetstream.connection.new_inbox())
+    for number in range(6):
+        for name in await consumers(jetstream):
+            subject = f"{API}.CONSUMER.MSG.NEXT.{jetstream.names.commands}.{name}"
+            await jetstream.connection.publish(subject, b'{"batch": 9}', reply=stolen.subject)
+        await jetstream.connection.flush()
+        await jetstream.publish("input", "s", b"%d" % number)
+        assert [message.data for message in await take(reader, 1)] == [b"%d" % number]
+    assert any(stolen._pending_queue.get_nowait().data for _ in range(stolen.pending_msgs)), "nothing was stolen"
+    await reader.close()
+
+
+async def test_a_closed_reader_leaves_no_consumer_behind(jetstream: JetStreamBus) -> None:
+    reader = await jetstream.commands.open(0, 0)
+    await reader.fetch(1, 0.05)
+    assert len(await consumers(jetstream)) == 1
+    await reader.close()
+    assert await consumers(jetstream) == []
+
+
+async def test_a_reader_notices_that_its_log_was_made_anew(jetstream: JetStreamBus) -> None:
+    reader = await jetstream.commands.open(jetstream.partition("s"), 0)
+    await jetstream.publish("input", "s", b"x")
+    await take(reader, 1)
+    await call(jetstream, f"STREAM.DELETE.{jetstream.names.commands}")
+    with pytest.raises(LogRecreated, match="gone"):
+        await jetstream.commands.created()
+    again = await JetStreamBus.over(jetstream.connection, jetstream.settings)
+    await again.publish("input", "s", b"y")
+    with pytest.raises(LogRecreated, match="another"):
+        await take(reader, 1)
+    await again.close()
+
+
+async def test_a_command_log_made_anew_begins_above_what_is_known_of_the_old_one(
+    nats_server: EmbeddedServer,
+) -> None:
+    bus = await JetStreamBus.connect(nats_server.url, settings())
+    old = await bus.commands.created()
+    await bus.checkpoints.write(1, 0, Checkpoint(commands=4711, commands_created=old))
+    await call(bus, f"STREAM.DELETE.{bus.names.commands}")
+    again = await JetStreamBus.over(bus.connection, bus.settings)
+    assert await again.publish("input", "s", b"x") > 1_000_000
+    assert await again.commands.created() != old
+    reader = await again.commands.open(again.partition("s"), 4711)
+    assert [message.data for message in await take(reader, 1)] == [b"x"]
+    await reader.close()
+    await again.close()
+    await bus.close()
+
+
+async def test_a_fetch_ends_after_its_wait_although_the_server_does_not_answer(
+    own_nats_server: EmbeddedServer,
+) -> None:
+    bus = await JetStreamBus.connect(own_nats_server.url, settings(request_timeout=0.3))
+    reader = await bus.commands.open(0, 0)
+    own_nats_server.kill()
+    async with asyncio.timeout(5):
+        assert await reader.fetch(1, 0.5) == []
+    await reader.close()
+    await bus.close()

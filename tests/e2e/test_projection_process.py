@@ -1,0 +1,98 @@
+"""The projector and the query service as processes, beside an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
+from stageflow_es.client import Client, SessionInfo
+from stageflow_es.client.queries import NoQueries
+from stageflow_es.engine import Engine
+from tests.e2e.conftest import ASK
+
+ROOT = Path(__file__).parents[2]
+
+
+async def start(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) -> Process:
+    """`python -m services.<name>`."""
+    environment = {
+        **os.environ,
+        "NATS_URL": server.url,
+        "STAGEFLOW_PREFIX": bus.settings.prefix,
+        "STAGEFLOW_DB": str(db),
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"services.{name}", cwd=ROOT, env=environment, stderr=PIPE
+    )
+
+
+@asynccontextmanager
+async def service(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) -> AsyncIterator[None]:
+    """A service during the block, which ends with SIGTERM and with a process that ended well."""
+    process = await start(name, server, bus, db)
+    try:
+        yield
+        process.send_signal(signal.SIGTERM)
+        _, log = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0, log.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def row_at(client: Client, session: str, status: str) -> SessionInfo:
+    """The session's row once it has that status."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                row = await client.session(session).get()
+            except NoQueries:
+                row = None
+            if row is not None and row.status == status:
+                return row
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("names", [("projection", "projection"), ("projector", "query")])
+async def test_a_session_shows_in_the_projection_across_restarts(
+    names: tuple[str, str],
+    nats_server: EmbeddedServer,
+    bus: JetStreamBus,
+    engine: Engine,
+    client: Client,
+    tmp_path: Path,
+) -> None:
+    session = await client.start(ASK, labels={"customer": "ada"})
+    db = tmp_path / "data" / "p.db"
+    async with service(names[0], nats_server, bus, db), service(names[1], nats_server, bus, db):
+        row = await row_at(client, session.id, "waiting")
+        assert (row.waiting_for, row.labels) == (["answer"], {"customer": "ada"})
+        assert [found.session async for found in client.sessions(label="customer=ada")] == [session.id]
+    await session.input("answer", 5)
+    await session.result(20)
+    async with service(names[0], nats_server, bus, db), service(names[1], nats_server, bus, db):
+        row = await row_at(client, session.id, "completed")
+        assert row.artifacts == {"answer": 5}
+        assert (await session.state(1))["version"] == 1
+        assert len(await session.raw_history()) == row.version
+
+
+async def test_a_damaged_file_ends_the_projector_with_what_to_do(
+    nats_server: EmbeddedServer, bus: JetStreamBus, tmp_path: Path
+) -> None:
+    db = tmp_path / "p.db"
+    db.write_bytes(b"scribble " * 5000)
+    process = await start("projector", nats_server, bus, db)
+    _, log = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 3
+    assert f"stageflow rebuild --db {db}" in log.decode()
