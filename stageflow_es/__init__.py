@@ -4,6 +4,7 @@
     pipeline/    what may run: nodes, definitions, validation, rules                   (pure)
     session/     what happens: commands -> decide -> events -> evolve -> state         (pure)
     stages/      what users write: BaseStage, the registry, the built-in stages
+    stageflow    StageFlow's own node objects and `Pipeline`, for pipelines written in Python
     engine/      the shell that runs sessions: ports, actors, partitions; `local` is a session in this process
     bus/         the ports implemented: in memory, and on JetStream
     projection/  snapshots in SQLite and the queries over them
@@ -23,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stageflow_es.client import Client, SessionHandle, connect
     from stageflow_es.engine import Engine, EngineSettings
-    from stageflow_es.engine.local import Pipeline, Session, SessionResult
+    from stageflow_es.engine.local import Session, SessionResult
     from stageflow_es.errors import (
         Bug,
         CommandRejected,
         DefinitionError,
+        MissingArtifact,
         OperatorError,
         PathError,
         Problem,
@@ -36,16 +38,41 @@ if TYPE_CHECKING:
         StageError,
         StageFlowError,
     )
-    from stageflow_es.stages import BaseStage, Context, Event, get_stages, register_stage
+    from stageflow_es.stageflow import (
+        Condition,
+        ConditionNode,
+        JsonLogic,
+        MapNode,
+        Node,
+        ParallelNode,
+        Pipeline,
+        StageNode,
+        SubPipelineNode,
+        TerminalNode,
+    )
+    from stageflow_es.stages import (
+        BaseStage,
+        Context,
+        DotDict,
+        Event,
+        EventSpec,
+        InputSpec,
+        get_stage,
+        get_stages,
+        get_stages_by_category,
+        register_stage,
+        validate_schema,
+    )
 
 _HOMES = {
     "stageflow_es.client": ("Client", "SessionHandle", "connect"),
     "stageflow_es.engine": ("Engine", "EngineSettings"),
-    "stageflow_es.engine.local": ("Pipeline", "Session", "SessionResult"),
+    "stageflow_es.engine.local": ("Session", "SessionResult"),
     "stageflow_es.errors": (
         "Bug",
         "CommandRejected",
         "DefinitionError",
+        "MissingArtifact",
         "OperatorError",
         "PathError",
         "Problem",
@@ -54,7 +81,31 @@ _HOMES = {
         "StageError",
         "StageFlowError",
     ),
-    "stageflow_es.stages": ("BaseStage", "Context", "Event", "get_stages", "register_stage"),
+    "stageflow_es.stageflow": (
+        "Condition",
+        "ConditionNode",
+        "JsonLogic",
+        "MapNode",
+        "Node",
+        "ParallelNode",
+        "Pipeline",
+        "StageNode",
+        "SubPipelineNode",
+        "TerminalNode",
+    ),
+    "stageflow_es.stages": (
+        "BaseStage",
+        "Context",
+        "DotDict",
+        "Event",
+        "EventSpec",
+        "InputSpec",
+        "get_stage",
+        "get_stages",
+        "get_stages_by_category",
+        "register_stage",
+        "validate_schema",
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -65,12 +116,22 @@ __all__ = [
     "Bug",
     "Client",
     "CommandRejected",
+    "Condition",
+    "ConditionNode",
     "Context",
     "DefinitionError",
+    "DotDict",
     "Engine",
     "EngineSettings",
     "Event",
+    "EventSpec",
+    "InputSpec",
+    "JsonLogic",
+    "MapNode",
+    "MissingArtifact",
+    "Node",
     "OperatorError",
+    "ParallelNode",
     "PathError",
     "Pipeline",
     "Problem",
@@ -81,9 +142,15 @@ __all__ = [
     "SessionResult",
     "StageError",
     "StageFlowError",
+    "StageNode",
+    "SubPipelineNode",
+    "TerminalNode",
     "connect",
+    "get_stage",
     "get_stages",
+    "get_stages_by_category",
     "register_stage",
+    "validate_schema",
 ]
 
 

@@ -77,9 +77,8 @@ class Client:
         same key and session starts nothing twice. Raises CommandRejected with every problem of the definition.
         """
         handle = self.session(session or token_hex(10))
-        body = StartBody(
-            pipeline=pipeline if isinstance(pipeline, str) else _document(pipeline), payload=dict(payload or {}), labels=dict(labels or {}), paused=paused
-        )
+        named = pipeline if isinstance(pipeline, str) else _document(pipeline)
+        body = StartBody(pipeline=named, payload=dict(payload or {}), labels=dict(labels or {}), paused=paused)
         await self.send("start", handle.id, body, id=id, wait=wait)
         return handle
 

@@ -16,8 +16,8 @@ from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.listeners import Listeners
 from stageflow_es.engine.local_host import LocalHost
 from stageflow_es.engine.local_snapshot import image_of, restored
-from stageflow_es.engine.stage_view import latest
-from stageflow_es.errors import CommandRejected, DefinitionError, MissingArtifact, Problem, SessionFailed
+from stageflow_es.engine.stage_view import latest, plain
+from stageflow_es.errors import CommandRejected, DefinitionError, MissingArtifact, Problem, SessionFailed, StageError
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
 from stageflow_es.pipeline import StageNode
 from stageflow_es.session import commands as cmd
@@ -93,9 +93,9 @@ class Session:
         """Start, and apply what was sent before; a session stopped before it began takes no step."""
         early, self._early = self._early, []
         stopped = any(fields.get("action") == "stop" for _, fields in early)
-        problems = self._submit(cmd.Start, payload=self._context.to_dict(), paused=stopped, pipeline=None)
-        if problems:
-            raise CommandRejected(problems)
+        payload = _json(self._context.to_dict(), "the context")
+        problems = self._submit(cmd.Start, payload=payload, paused=stopped, pipeline=None)
+        self._accepted(problems)
         for kind, fields in early:
             self._submit(kind, **fields)
 
@@ -120,10 +120,7 @@ class Session:
     def _submit(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
         """Apply a command now; why it was refused, empty: it was not."""
         command: Any = kind(at=self._host.at(), by=self._host.name, seq=self._commands + 1, **fields)
-        try:
-            problems = self._host.submit(command, self._pinned if kind is cmd.Start else None)
-        except TypeError as problem:
-            return [Problem(path="/payload", message=f"this is not JSON: {problem}")]
+        problems = self._host.submit(command, self._pinned if kind is cmd.Start else None)
         self._commands += 1
         if self._runners:
             self._actor.poke()
@@ -150,22 +147,24 @@ class Session:
 
         One of type `command` steers (`{"name": "stop"}`); if that is refused, an event says so, as in StageFlow.
         """
-        entry = {"type": type_, "payload": copy(payload)}
-        before = self._state.n
-        problems = self._steer(payload) if type_ == "command" else self._send(cmd.Input, **_copied(entry))
-        if problems and type_ != "command":
-            raise CommandRejected(problems, self._commands)
-        buffered = self._state.inputs.get(type_)
-        taken = self._state.n > 0 and not (buffered and buffered[-1].n > before)
-        self._listeners.hear(entry, taken=taken)
+        entry = {"type": type_, "payload": _json(payload, "the payload")}
+        if type_ == "command":
+            self._steer(entry["payload"])
+        else:
+            before = self._state.n
+            self._accepted(self._send(cmd.Input, **copy(entry)))
+            buffered = self._state.inputs.get(type_)
+            taken = self._state.n > 0 and not (buffered and buffered[-1].n > before)
+            self._listeners.hear(copy(entry), taken=taken)
         self._after_sending()
         return entry
 
-    def _steer(self, payload: Any) -> Sequence[Problem]:
+    def _steer(self, payload: Any) -> None:
         name = payload.get("name") if isinstance(payload, dict) else None
         if self._state.n or name not in cmd.ACTIONS:
-            return self._send(cmd.Input, type="command", payload=copy(payload))
-        return self._control(name, payload.get("scope"))
+            self._send(cmd.Input, type="command", payload=payload)
+        else:
+            self._control(name)
 
     def _after_sending(self) -> None:
         if not self._runners:
@@ -190,28 +189,32 @@ class Session:
 
     async def pause(self) -> None:
         """Let running stages finish and start none until `resume`. Raises CommandRejected."""
-        self._steered(self._control("pause"))
+        self._accepted(self._control("pause"))
+        self._after_sending()
 
     async def resume(self) -> None:
         """Go on after `pause`. Raises CommandRejected."""
-        self._steered(self._control("resume"))
+        self._accepted(self._control("resume"))
+        self._after_sending()
 
     async def stop(self) -> None:
         """End the session now, with the result `{"result": "stopped"}`. Raises CommandRejected."""
-        self._steered(self._control("stop"))
+        self._accepted(self._control("stop"))
+        self._after_sending()
 
     async def skip(self, scope: str | None = None) -> None:
         """Skip the active stage, or the one in `scope`. Raises CommandRejected when it cannot be skipped."""
-        self._steered(self._control("skip", scope))
+        self._accepted(self._control("skip", scope))
+        self._after_sending()
 
     async def retry(self) -> None:
         """Go on from where a failed session failed, when it is `run` again. Raises CommandRejected."""
-        self._steered(self._control("retry"))
+        self._accepted(self._control("retry"))
+        self._after_sending()
 
-    def _steered(self, problems: Sequence[Problem]) -> None:
+    def _accepted(self, problems: Sequence[Problem]) -> None:
         if problems:
             raise CommandRejected(problems, self._commands)
-        self._after_sending()
 
     # --- looking ---
 
@@ -219,6 +222,11 @@ class Session:
     def status(self) -> str:
         """`running`, `waiting`, `paused`, `completed`, `failed` or `stopped`; empty before `run`."""
         return self._state.status
+
+    @property
+    def outcome(self) -> str:
+        """How it ended: `completed`, `failed` or `stopped`; empty while it has not."""
+        return self._state.outcome
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -247,7 +255,7 @@ class Session:
     def input_history(self) -> list[dict[str, Any]]:
         """The inputs so far, oldest first."""
         early = [fields for kind, fields in self._early if kind is cmd.Input]
-        return [_copied(entry) for entry in (*self._host.inputs, *early)]
+        return self._host.inputs() + copy(early)  # type: ignore[no-any-return]
 
     def last_input(self, type_: str | None = None) -> dict[str, Any] | None:
         """The latest input, of one type or of any."""
@@ -283,7 +291,7 @@ class Session:
             raise ValueError("the snapshot has no pipeline: give one")
         pipeline = pipeline or Pipeline.from_dict(snapshot["pipeline"])
         session = cls(snapshot["session_id"], pipeline, Context(payload=snapshot.get("context")), event_handler)
-        early = [_copied(item) for item in snapshot.get("early", [])]
+        early = copy(snapshot.get("early", []))
         session._early = [(getattr(cmd, item.pop("kind")), item) for item in early]
         state = restored(snapshot, session._pinned) or session._state
         history = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
@@ -292,8 +300,12 @@ class Session:
         return session
 
 
-def _copied(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: copy(value) for key, value in entry.items()}
+def _json(value: Any, what: str) -> Any:
+    """A value as JSON has it, detached from the caller's. Raises CommandRejected when it is not JSON."""
+    try:
+        return plain(value, what)
+    except StageError as problem:
+        raise CommandRejected([Problem(path="/payload", message=str(problem))]) from None
 
 
 def _check_stages(pipeline: CompiledPipeline) -> None:

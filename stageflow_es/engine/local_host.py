@@ -16,6 +16,7 @@ from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import Refused, State, decide, seal
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
+from stageflow_es.session.paths import copy
 from stageflow_es.stages import BaseStage, Event, catalog, get_stages
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class LocalHost:
         self.timers: Timers = self
         self.state = State(session)
         self.log: list[bytes] = []
-        self.inputs: list[dict[str, Any]] = []
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
         self._history: list[Event] = []
+        self._inputs: list[dict[str, Any]] = []
         self._told = 0
         self._base = 0
         self._handler = handler
@@ -50,7 +51,7 @@ class LocalHost:
         """Go on from a restored state; what it had seen so far is for looking at only."""
         self.state = state
         self._base = state.seq
-        self._history, self.inputs = history, inputs
+        self._history, self._inputs = history, inputs
 
     def submit(self, command: cmd.BusCommand, pipeline: Pipeline | None = None) -> Sequence[Problem]:
         """Apply a command at once, whether the session runs or not; why it was refused, empty: it was not."""
@@ -75,6 +76,11 @@ class LocalHost:
         self._tell()
         return list(self._history)
 
+    def inputs(self) -> list[dict[str, Any]]:
+        """All inputs so far."""
+        self._tell()
+        return copy(self._inputs)  # type: ignore[no-any-return]
+
     def note(self, event: Event) -> None:
         """Add an event that is none of the session's own: it is told, not stored."""
         self._tell()
@@ -90,6 +96,8 @@ class LocalHost:
         while self._told < len(self.log):
             event = ev.decode(self.log[self._told])
             self._told += 1
+            if isinstance(event, ev.UserInput):
+                self._inputs.append({"type": event.input_type, "payload": event.payload})
             self._say(to_user_event(event))
 
     def _say(self, event: Event) -> None:

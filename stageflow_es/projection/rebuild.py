@@ -39,6 +39,7 @@ async def rebuild(path: Path, feed: EventFeed, definitions: Definitions) -> int:
 
 async def _project(path: Path, feed: EventFeed, definitions: Definitions, last: int) -> None:
     store = Store(path)
+    await store.checkpoint()  # with no events at all there are tables nevertheless
     projector = Projector(feed, definitions, store)
     running = asyncio.create_task(projector.run())
     reached = asyncio.create_task(projector.caught_up(last))

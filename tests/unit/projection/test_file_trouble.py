@@ -123,6 +123,11 @@ async def test_a_file_of_another_release_is_refused_and_a_rebuild_renews_it(worl
     assert row(world.path, "one")["version"] == 1
 
 
+async def test_a_rebuild_without_any_events_leaves_empty_tables(world: World) -> None:
+    assert await rebuild(world.path, world.feed, world.bus.definitions) == 0
+    assert rows(world.path)["sessions"] == []
+
+
 async def test_a_file_that_is_removed_is_made_anew_from_all_events(world: World) -> None:
     await world.mingle([session(f"s{number}", begin()) for number in range(5)])
     async with world.projecting() as projector:
