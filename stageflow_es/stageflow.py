@@ -109,7 +109,7 @@ class ConditionNode(Node):
     else_goto: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
-    _spelled = {"else_goto": "else"}
+    _spelled: ClassVar[dict[str, str]] = {"else_goto": "else"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,10 +169,10 @@ class TerminalNode(Node):
     result: dict[str, Any] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
-    _spelled = {"artifact_paths": "artifacts"}
+    _spelled: ClassVar[dict[str, str]] = {"artifact_paths": "artifacts"}
 
 
-_KINDS: dict[str, type[Any]] = {
+_KINDS: dict[str, type[Node]] = {
     "stage": StageNode,
     "condition": ConditionNode,
     "parallel": ParallelNode,

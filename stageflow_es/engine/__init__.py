@@ -6,6 +6,7 @@ partition    one partition: reading commands and fires in order, the checkpoint,
 ledger       how far a log has been dealt with
 actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs)
 runner       one run of one stage; stage_view is the session as the stage sees it, stopwatch its timeout
+awaiting     which stages never suspend, and need no task
 threads      stages that block, in threads; `watchdog` names those that block without saying so
 places       how many sessions run stages at once
 intake       from a message on the bus to a command of the core

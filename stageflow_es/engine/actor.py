@@ -33,6 +33,7 @@ from stageflow_es.stages import BaseStage
 log = structlog.get_logger(__name__)
 
 STALE_PAUSE = 0.05
+LONGEST_PAUSE = 30.0
 
 
 def refusing(command: cmd.BusCommand, problems: tuple[Problem, ...], body: dict[str, Any]) -> cmd.Refuse:
@@ -74,6 +75,9 @@ class Host(Protocol):
 
     async def reject(self, session: str, command_seq: int, data: bytes) -> None: ...
 
+    def doing(self, work: str | None) -> None:
+        """Say what runs on the event loop without awaiting, from when to when."""
+
     def holds(self) -> bool:
         """Whether, by this process's own clock, the lease has not run out: a process that was stopped for longer
         begins no stage, for another engine may have finished it meanwhile."""
@@ -100,6 +104,7 @@ class Actor:
         self.least = least
         self.appending = False
         self._careful = False
+        self._failures = 0
         self._recovered = recovered
         self._after_crash = after_crash
         self.state: State | None = None
@@ -113,6 +118,7 @@ class Actor:
         self._posted = 0
         self._loaded_at = 0
         self._task: asyncio.Task[None] | None = None
+        self._asleep: asyncio.Future[None] | None = None
         self._closed = False
 
     # --- from outside ---
@@ -129,8 +135,12 @@ class Actor:
 
     def poke(self) -> None:
         """Have the actor look what is outstanding."""
-        if self._task is None and not self._closed:
+        if self._closed:
+            return
+        if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name=f"session {self.session}")
+        elif self._asleep is not None and not self._asleep.done():
+            self._asleep.set_result(None)
 
     def grant_place(self) -> None:
         self.queued, self.placed = False, True
@@ -151,7 +161,7 @@ class Actor:
     @property
     def working(self) -> bool:
         """Whether something is being decided or appended right now."""
-        return self._task is not None
+        return self._task is not None and self._asleep is None
 
     @property
     def idle(self) -> bool:
@@ -161,22 +171,30 @@ class Actor:
     # --- the work ---
 
     async def _work(self) -> None:
-        try:
-            while await self._turn():
-                pass
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("actor_crashed", session=self.session)
-            self.state = None
-            await asyncio.sleep(STALE_PAUSE)
-            self._task = None
-            self.poke()
-            return
-        self._task = None
-        self.host.busy(self, self.workers.busy)
-        if self.idle:
-            self.host.rest(self)
+        """Do what is outstanding, sleep until poked, and end when there is nothing to be here for."""
+        while True:
+            try:
+                while await self._turn():
+                    pass
+                self._failures = 0
+            except Exception:
+                log.exception("actor_crashed", session=self.session)
+                await self._recover()
+                continue
+            self.host.busy(self, self.workers.busy)
+            if self.idle:
+                self._task = None
+                self.host.rest(self)
+                return
+            self._asleep = asyncio.get_running_loop().create_future()
+            await self._asleep
+            self._asleep = None
+
+    async def _recover(self) -> None:
+        """After a failure of ours: begin again from the log, ever more slowly."""
+        self.state = None
+        self._failures += 1
+        await asyncio.sleep(min(STALE_PAUSE * 2**self._failures, LONGEST_PAUSE))
 
     async def _turn(self) -> bool:
         """Do the next thing that is outstanding; False when there is none."""
@@ -199,7 +217,7 @@ class Actor:
         again = self.workers.reconcile(state)
         if self.queued and not self.workers.occupied and not self._debts.local:
             self.state = None
-        return again and self.state is not None
+        return bool(self._inbox) or (again and self.state is not None)
 
     async def _load(self) -> None:
         mark = self._posted
@@ -220,6 +238,8 @@ class Actor:
         whose events it is that cannot be stored."""
         data: list[bytes] = []
         dealt = 0
+        if not self._inbox and not state.stirring:
+            return data, dealt
         limit = self.host.settings.append_limit
         at = self.host.at()
         while len(data) < limit and not self._debts.owes_rejection(state):

@@ -20,4 +20,4 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """An aware UTC moment as events have it: microseconds, `Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -59,15 +59,19 @@ class LocalHost:
         if pipeline is not None:
             state.pipeline = pipeline
         problems: Sequence[Problem] = ()
-        while answer := decide(state, command, self.catalog):
-            for event in answer:
-                self._store([seal(state, event)])
-                refusal = state.refusal
-                if refusal is not None and refusal.command_seq == command.seq:
-                    problems = refusal.problems
+        while True:
+            answer = decide(state, command, self.catalog)
+            if isinstance(answer, Refused):
+                return answer.problems
+            if not answer:
+                break
+            self._store([seal(state, event) for event in answer])
+            refusal = state.refusal
+            if refusal is not None and refusal.command_seq == command.seq:
+                problems = refusal.problems
         if not state.outcome:
             self.ended.clear()
-        return answer.problems if isinstance(answer, Refused) else problems
+        return problems
 
     # --- what is told to the users ---
 
@@ -162,6 +166,12 @@ class LocalHost:
 
     def wants_place(self, actor: Actor) -> bool:
         return True
+
+    def holds(self) -> bool:
+        return True
+
+    def doing(self, work: str | None) -> None:
+        return None
 
     def busy(self, actor: Actor, busy: bool) -> None:
         if self.state.outcome:

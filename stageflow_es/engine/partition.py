@@ -275,6 +275,9 @@ class Partition:
     def cancel_timer(self, session: str, timer: str) -> None:
         self.engine.background(self.timers.cancel(session, timer))
 
+    def doing(self, work: str | None) -> None:
+        self.engine.watchdog.doing = work
+
     def holds(self) -> bool:
         return asyncio.get_running_loop().time() < self.held_until
 

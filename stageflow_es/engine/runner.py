@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from stageflow_es.engine.awaiting import never_awaits
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import SessionView, plain
 from stageflow_es.engine.stopwatch import Stopwatch
@@ -65,8 +66,29 @@ class StageRun:
     # --- life ---
 
     def start(self) -> None:
-        name = f"stage {self._node.stage} at node {self._node.id} of session {self.session.id}"
-        self._task = asyncio.get_running_loop().create_task(self._execute(), name=name)
+        """Begin. A stage that never awaits is over when this returns: it needs no task of its own."""
+        if never_awaits(self._stage):
+            self._run_now()
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._execute(), name=self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"stage {self._node.stage} at node {self._node.id} of session {self.session.id}"
+
+    def _run_now(self) -> None:
+        host = self._actor.host
+        host.doing(self._name)
+        try:
+            self._bind(self).run().send(None)
+            raise AssertionError(f"{self._name} awaited")
+        except StopIteration:
+            report = self._completion()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            report = self._failure(type(error).__name__, _text(error))
+        finally:
+            host.doing(None)
+        self._finish(report)
 
     def cancel(self) -> None:
         """End the run without a report."""
@@ -97,18 +119,18 @@ class StageRun:
     async def _run_stage(self) -> None:
         loop = asyncio.get_running_loop()
         runtime: StageRuntime = ThreadRuntime(self, loop) if self._stage.blocking else self
-        stage = self._stage.bind(
-            stage_id=self._node.id,
-            config=self._node.config,
-            arguments=self._node.arguments,
-            outputs=self._node.outputs,
-            runtime=runtime,
-        )
+        stage = self._bind(runtime)
         self._stopwatch.start()
         if self._stage.blocking:
             await run_in_thread(stage)
         else:
             await stage.run()
+
+    def _bind(self, runtime: StageRuntime) -> BaseStage:
+        node = self._node
+        return self._stage.bind(
+            stage_id=node.id, config=node.config, arguments=node.arguments, outputs=node.outputs, runtime=runtime
+        )
 
     def _finish(self, report: cmd.AnyCommand) -> None:
         self._stopwatch.stop()

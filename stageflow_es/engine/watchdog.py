@@ -23,6 +23,7 @@ class Watchdog:
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
+        self.doing: str | None = None
         self.reports: list[str] = []
 
     def start(self) -> None:
@@ -48,7 +49,11 @@ class Watchdog:
             held = time.monotonic() - turned
             if held > self._patience and turned != reported:
                 reported = turned
-                task = asyncio.current_task(loop)
-                name = "something outside of any task" if task is None else task.get_name()
+                name = self.doing or _task_of(loop)
                 self.reports.append(name)
                 log.warning("event_loop_blocked", by=name, seconds=round(held, 3), mend="set blocking = True")
+
+
+def _task_of(loop: asyncio.AbstractEventLoop) -> str:
+    task = asyncio.current_task(loop)
+    return "something outside of any task" if task is None else task.get_name()

@@ -251,6 +251,13 @@ class State:
         return self.n > 0 and not self.outcome and not self.paused
 
     @property
+    def stirring(self) -> bool:
+        """Whether an internal transition may be due."""
+        return self.active and bool(
+            self.due or self.settled or self.terminated or self.transitions > self.pipeline.max_transitions
+        )
+
+    @property
     def status(self) -> Status:
         """`waiting` means: every stage in progress waits for an input or a timer, and nothing else is due."""
         if not self.n:

@@ -9,8 +9,8 @@ dicts are JSON Schemas themselves, `is_json_schema` decides.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, Union, get_args, get_origin
+from collections.abc import Callable
+from typing import Any, Literal, Union, get_args, get_origin
 
 JSON_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
@@ -27,103 +27,48 @@ _NAMES: dict[type, str] = {
 
 
 def is_json_schema(schema: Any) -> bool:
-    """Whether this is a JSON Schema and not a shape of fields.
-
-    Whatever holds a Python type anywhere is a shape. Of the rest, a dict is a JSON Schema when one of its keywords
-    has a value that makes no shape (`"type": "string"`, `"minimum": 1`, `"required": ["id"]`), or when it has a
-    keyword for further schemas (`items`, `properties`) and consists of keywords alone. `{}` is an empty shape.
-    """
+    """Whether a declared schema is a JSON Schema and not a shape: a dict with a keyword whose value only a schema
+    has. Python types are in shapes alone, so a dict that holds one anywhere below a keyword is none."""
     if isinstance(schema, bool):
         return True
-    if not isinstance(schema, dict) or not _is_json(schema):
-        return False
-    if any(key in _TELLING and _TELLING[key](value) for key, value in schema.items()):
-        return True
-    return not _NESTING.keys().isdisjoint(schema) and all(
-        key in _KEYWORDS and _KEYWORDS[key](value) for key, value in schema.items()
-    )
+    return isinstance(schema, dict) and any(name in schema and fits(schema[name]) for name, fits in _KEYWORDS.items())
 
 
-def _is_json(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
-    if isinstance(value, list):
-        return all(_is_json(item) for item in value)
-    return value is None or isinstance(value, (str, int, float))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _type_names(value: Any) -> bool:
+def _names_types(value: Any) -> bool:
     names = value if isinstance(value, list) else [value]
     return bool(names) and all(isinstance(name, str) and name in JSON_TYPES for name in names)
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_json, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, (str, int, float))
 
 
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
+def _is_json_list(value: Any) -> bool:
+    return isinstance(value, list) and _is_json(value)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _are_schemas(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(is_json_schema, value.values()))
 
 
-def _scalar(value: Any) -> bool:
-    return isinstance(value, (str, int, float))
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
-
-
-def _list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _schemas(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, (dict, bool)) for item in value)
-
-
-def _named_schemas(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, (dict, bool)) for item in value.values())
-
-
-def _anything(value: Any) -> bool:
-    return True
-
-
-def _each(names: str, form: Callable[[Any], bool]) -> dict[str, Callable[[Any], bool]]:
-    return dict.fromkeys(names.split(), form)
-
-
-_TELLING: Mapping[str, Callable[[Any], bool]] = {
-    "type": _type_names,
-    "enum": _list,
-    "const": _scalar,
-    "required": _texts,
-    **_each("$schema $ref", _text),
-    **_each("anyOf oneOf allOf prefixItems", _schemas),
-    **_each("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf", _number),
-    **_each("minLength maxLength minItems maxItems minContains maxContains minProperties maxProperties", _number),
+_KEYWORDS: dict[str, Callable[[Any], bool]] = {
+    "type": _names_types,
+    "properties": _are_schemas,
+    **dict.fromkeys(("$schema", "$ref", "pattern", "format"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("enum", "required", "anyOf", "oneOf", "allOf"), _is_json_list),
+    **dict.fromkeys(("items", "additionalProperties", "not", "contains", "propertyNames"), is_json_schema),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _is_number),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _is_number),
 }
-"""Keywords whose values make no shape."""
-
-_NESTING: Mapping[str, Callable[[Any], bool]] = {
-    **_each("items contains additionalProperties propertyNames not if then else", is_json_schema),
-    **_each("unevaluatedItems unevaluatedProperties", is_json_schema),
-    **_each("properties patternProperties dependentSchemas $defs", _named_schemas),
-}
-"""Keywords whose values could be shapes: they count among keywords only, for a field may be called `items`."""
-
-_KEYWORDS: Mapping[str, Callable[[Any], bool]] = {
-    **_TELLING,
-    **_NESTING,
-    **_each("title description pattern format contentEncoding contentMediaType $id $anchor $comment", _text),
-    **_each("uniqueItems deprecated readOnly writeOnly", _flag),
-    "default": _anything,
-    "examples": _list,
-}
+"""Keywords of JSON Schema that assert something, and what shows that they are meant as such."""
 
 
 def to_json_schema(schema: Any) -> dict[str, Any] | bool | None:
@@ -149,6 +94,8 @@ def _below(schema: Any) -> dict[str, Any] | bool:
 
 def _of_type(schema: Any) -> dict[str, Any] | None:
     origin, args = get_origin(schema), get_args(schema)
+    if origin is Literal:
+        return {"enum": list(args)}
     if origin in (Union, types.UnionType):
         return {"anyOf": [_below(arg) for arg in args]}
     if origin is list and args:

@@ -19,12 +19,12 @@ _specs: WeakKeyDictionary[type[BaseStage], StageSpec] = WeakKeyDictionary()
 
 
 def register_stage(name: str) -> Callable[[S], S]:
-    """Register a class under a name. Raises ValueError when another class has it; the same class defined again, by a
-    reload of its module, takes its own place."""
+    """Register a class under a name. Raises ValueError when another class has it; the same class of a module, defined
+    again by a reload, takes its own place."""
 
     def register(stage: S) -> S:
         known = _stages.get(name)
-        if known is not None and _origin(known) != _origin(stage):
+        if known is not None and (_origin(known) != _origin(stage) or "<locals>" in stage.__qualname__):
             raise ValueError(f"stage {name!r} is registered already, by {'.'.join(_origin(known))}")
         stage.stage_name = name
         _stages[name] = stage

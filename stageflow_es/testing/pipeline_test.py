@@ -1,10 +1,10 @@
 """Declarative tests of a pipeline, as StageFlow has them: what goes in, and what has to come out.
 
-    result, events = await run_pipeline_test(PipelineTestSpec(
-        pipeline={...},
-        inputs=[{"type": "approval", "payload": {"approved": True}}],
-        expected_result={"status": "shipped"},
-    ))
+result, events = await run_pipeline_test(PipelineTestSpec(
+    pipeline={...},
+    inputs=[{"type": "approval", "payload": {"approved": True}}],
+    expected_result={"status": "shipped"},
+))
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ async def run_pipeline_test(spec: PipelineTestSpec) -> tuple[SessionResult, list
     pipeline = Pipeline.from_dict(given) if isinstance(given, dict) else given
     feeder = _Feeder(spec.inputs)
     session = Session("test", pipeline, Context(payload=spec.payload), feeder.saw)
-    tasks = [asyncio.create_task(session.run()), asyncio.create_task(feeder.feed(session))]
+    running, feeding = asyncio.create_task(session.run()), asyncio.create_task(feeder.feed(session))
     try:
-        result, _ = await asyncio.gather(*tasks)
+        await asyncio.gather(running, feeding)
     finally:
-        for task in tasks:
-            task.cancel()
+        running.cancel()
+        feeding.cancel()
+    result = running.result()
     _compare(spec, result, session, pipeline)
     return result, feeder.events
 

@@ -1,0 +1,32 @@
+"""Which stages can never suspend, told from their code: those run at once, without a task of their own.
+
+A coroutine whose body has no `await`, `async for` or `async with` runs from its start to its end in one go. Whether
+it does can be read off its bytecode, once for each class.
+"""
+
+from __future__ import annotations
+
+import dis
+from inspect import iscoroutinefunction
+from weakref import WeakKeyDictionary
+
+from stageflow_es.stages import BaseStage
+
+_SUSPENDING = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "YIELD_FROM"})
+
+_known: WeakKeyDictionary[type[BaseStage], bool] = WeakKeyDictionary()
+
+
+def never_awaits(stage: type[BaseStage]) -> bool:
+    """Whether `stage.run` is a coroutine function of its own that cannot suspend, and is not to run in a thread."""
+    known = _known.get(stage)
+    if known is None:
+        known = _known[stage] = _look(stage)
+    return known
+
+
+def _look(stage: type[BaseStage]) -> bool:
+    run = stage.run
+    if stage.blocking or not iscoroutinefunction(run) or hasattr(run, "__wrapped__"):
+        return False
+    return not any(instruction.opname in _SUSPENDING for instruction in dis.get_instructions(run.__code__))
