@@ -9,6 +9,7 @@ hash chain as on the bus.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ class Session:
     def _suspend(self) -> None:
         self._actor.close()
         self._actor = Actor(self.id, self._host)
-        self._host.ended.clear()
+        self._host.ended = asyncio.Event()
 
     def _raise_handlers_failure(self) -> None:
         failure, self._host.failure = self._host.failure, None
@@ -285,11 +286,13 @@ class Session:
         pipeline: Pipeline | CompiledPipeline | None = None,
         event_handler: Callable[[Event], None] | None = None,
     ) -> Session:
-        """A session that goes on from a snapshot; a finished one stays finished. Raises ValueError on another's, and
-        when there is no pipeline."""
+        """A session that goes on from a snapshot; a finished one stays finished. One of StageFlow's own has no more
+        than a node and a context to go on from. Raises ValueError on another's, and when there is no pipeline."""
         if pipeline is None and not snapshot.get("pipeline"):
             raise ValueError("the snapshot has no pipeline: give one")
         pipeline = pipeline or Pipeline.from_dict(snapshot["pipeline"])
+        if "state" not in snapshot and snapshot.get("current_node_id"):
+            pipeline = Pipeline.from_dict({**_definition(pipeline), "entry": snapshot["current_node_id"]})
         session = cls(snapshot["session_id"], pipeline, Context(payload=snapshot.get("context")), event_handler)
         early = copy(snapshot.get("early", []))
         session._early = [(getattr(cmd, item.pop("kind")), item) for item in early]
@@ -298,6 +301,10 @@ class Session:
         session._host.adopt(state, history, [] if session._early else copy(snapshot.get("input_history", [])))
         session._commands = snapshot.get("commands", state.last_command)
         return session
+
+
+def _definition(pipeline: Pipeline | CompiledPipeline) -> dict[str, Any]:
+    return pipeline.raw_json if isinstance(pipeline, Pipeline) else pipeline.raw
 
 
 def _json(value: Any, what: str) -> Any:

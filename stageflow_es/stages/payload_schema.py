@@ -9,7 +9,7 @@ dicts are JSON Schemas themselves, `is_json_schema` decides.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 JSON_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -27,48 +27,103 @@ _NAMES: dict[type, str] = {
 
 
 def is_json_schema(schema: Any) -> bool:
-    """Whether a declared schema is a JSON Schema and not a shape: a dict with a keyword whose value only a schema
-    has. Python types are in shapes alone, so a dict that holds one anywhere below a keyword is none."""
+    """Whether this is a JSON Schema and not a shape of fields.
+
+    Whatever holds a Python type anywhere is a shape. Of the rest, a dict is a JSON Schema when one of its keywords
+    has a value that makes no shape (`"type": "string"`, `"minimum": 1`, `"required": ["id"]`), or when it has a
+    keyword for further schemas (`items`, `properties`) and consists of keywords alone. `{}` is an empty shape.
+    """
     if isinstance(schema, bool):
         return True
-    return isinstance(schema, dict) and any(name in schema and fits(schema[name]) for name, fits in _KEYWORDS.items())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _names_types(value: Any) -> bool:
-    names = value if isinstance(value, list) else [value]
-    return bool(names) and all(isinstance(name, str) and name in JSON_TYPES for name in names)
+    if not isinstance(schema, dict) or not _is_json(schema):
+        return False
+    if any(key in _TELLING and _TELLING[key](value) for key, value in schema.items()):
+        return True
+    return not _NESTING.keys().isdisjoint(schema) and all(
+        key in _KEYWORDS and _KEYWORDS[key](value) for key, value in schema.items()
+    )
 
 
 def _is_json(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(map(_is_json, value.values()))
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
     if isinstance(value, list):
-        return all(map(_is_json, value))
+        return all(_is_json(item) for item in value)
     return value is None or isinstance(value, (str, int, float))
 
 
-def _is_json_list(value: Any) -> bool:
-    return isinstance(value, list) and _is_json(value)
+def _type_names(value: Any) -> bool:
+    names = value if isinstance(value, list) else [value]
+    return bool(names) and all(isinstance(name, str) and name in JSON_TYPES for name in names)
 
 
-def _are_schemas(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(is_json_schema, value.values()))
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-_KEYWORDS: dict[str, Callable[[Any], bool]] = {
-    "type": _names_types,
-    "properties": _are_schemas,
-    **dict.fromkeys(("$schema", "$ref", "pattern", "format"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("enum", "required", "anyOf", "oneOf", "allOf"), _is_json_list),
-    **dict.fromkeys(("items", "additionalProperties", "not", "contains", "propertyNames"), is_json_schema),
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), _is_number),
-    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _is_number),
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, (str, int, float))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
+
+
+def _list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _schemas(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, (dict, bool)) for item in value)
+
+
+def _named_schemas(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, (dict, bool)) for item in value.values())
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _each(names: str, form: Callable[[Any], bool]) -> dict[str, Callable[[Any], bool]]:
+    return dict.fromkeys(names.split(), form)
+
+
+_TELLING: Mapping[str, Callable[[Any], bool]] = {
+    "type": _type_names,
+    "enum": _list,
+    "const": _scalar,
+    "required": _texts,
+    **_each("$schema $ref", _text),
+    **_each("anyOf oneOf allOf prefixItems", _schemas),
+    **_each("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf", _number),
+    **_each("minLength maxLength minItems maxItems minContains maxContains minProperties maxProperties", _number),
 }
-"""Keywords of JSON Schema that assert something, and what shows that they are meant as such."""
+"""Keywords whose values make no shape."""
+
+_NESTING: Mapping[str, Callable[[Any], bool]] = {
+    **_each("items contains additionalProperties propertyNames not if then else", is_json_schema),
+    **_each("unevaluatedItems unevaluatedProperties", is_json_schema),
+    **_each("properties patternProperties dependentSchemas $defs", _named_schemas),
+}
+"""Keywords whose values could be shapes: they count among keywords only, for a field may be called `items`."""
+
+_KEYWORDS: Mapping[str, Callable[[Any], bool]] = {
+    **_TELLING,
+    **_NESTING,
+    **_each("title description pattern format contentEncoding contentMediaType $id $anchor $comment", _text),
+    **_each("uniqueItems deprecated readOnly writeOnly", _flag),
+    "default": _anything,
+    "examples": _list,
+}
 
 
 def to_json_schema(schema: Any) -> dict[str, Any] | bool | None:

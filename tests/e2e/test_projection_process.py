@@ -37,9 +37,12 @@ async def start(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) 
 
 @asynccontextmanager
 async def service(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) -> AsyncIterator[None]:
-    """A service during the block, which ends with SIGTERM and with a process that ended well."""
+    """A service that has started, during the block, which ends with SIGTERM and with a process that ended well."""
     process = await start(name, server, bus, db)
+    assert process.stderr is not None
     try:
+        while b'"started"' not in await asyncio.wait_for(process.stderr.readline(), 20):
+            assert process.returncode is None
         yield
         process.send_signal(signal.SIGTERM)
         _, log = await asyncio.wait_for(process.communicate(), 20)
