@@ -34,8 +34,16 @@ class StageRun:
     """The runtime of one stage (see `stages.runtime.StageRuntime`). `id` is the run as the core knows it."""
 
     def __init__(
-        self, actor: Actor, state: State, path: str, run: Run, node: StageNode, stage: type[BaseStage]
+        self,
+        actor: Actor,
+        state: State,
+        path: str,
+        run: Run,
+        node: StageNode,
+        stage: type[BaseStage],
+        instance: BaseStage | None = None,
     ) -> None:
+        self.instance = instance
         self.id = run.id(path)
         self.attempt = run.attempt
         self.missing = frozenset(run.missing)
@@ -57,6 +65,11 @@ class StageRun:
     def arguments(self) -> dict[str, Any]:
         """The mapped arguments, copied anew."""
         return {name: copy(value) for name, value in self._run.arguments.items()}
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether a failure would lead to another attempt."""
+        return self._run.failures < self._stage.retries
 
     @property
     def resting(self) -> bool:
@@ -127,10 +140,14 @@ class StageRun:
             await stage.run()
 
     def _bind(self, runtime: StageRuntime) -> BaseStage:
+        if self.instance is not None:
+            self.instance.rebind(runtime)
+            return self.instance
         node = self._node
-        return self._stage.bind(
+        self.instance = self._stage.bind(
             stage_id=node.id, config=node.config, arguments=node.arguments, outputs=node.outputs, runtime=runtime
         )
+        return self.instance
 
     def _finish(self, report: cmd.AnyCommand) -> None:
         self._stopwatch.stop()

@@ -12,6 +12,7 @@ from stageflow_es.pipeline import StageNode
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.state import Run
+from stageflow_es.stages import BaseStage
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
@@ -27,6 +28,7 @@ class Workers:
         self._runs: dict[str, StageRun] = {}
         self._suspects: set[cmd.RunId] = set()
         self._missing: set[str] = set()
+        self._instances: dict[str, tuple[int, BaseStage]] = {}
 
     @property
     def occupied(self) -> bool:
@@ -70,6 +72,8 @@ class Workers:
 
     def _cancel_lost(self, state: State) -> None:
         ended = bool(state.outcome)
+        for path in [path for path in self._instances if path not in state.runs]:
+            del self._instances[path]
         for path, worker in list(self._runs.items()):
             run = state.runs.get(path)
             if ended or run is None or run.id(path) != worker.id:
@@ -99,15 +103,19 @@ class Workers:
             self._missing.add(path)
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
-        worker = StageRun(actor, state, path, run, node, stage)
+        visit, instance = self._instances.pop(path, (0, None))
+        worker = StageRun(actor, state, path, run, node, stage, instance if visit == run.visit else None)
         self._runs[path] = worker
         worker.start()
         return False
 
     def finished(self, worker: StageRun) -> None:
-        """The run's task is over and has reported."""
+        """The run is over and has reported. Where another attempt may follow, it is the same object's, as in
+        StageFlow."""
         if self._runs.get(worker.id.scope) is worker:
             del self._runs[worker.id.scope]
+            if worker.instance is not None and worker.may_retry:
+                self._instances[worker.id.scope] = worker.id.visit, worker.instance
 
     def hold_back(self, worker: StageRun) -> None:
         """The run must not begin: the lease lapsed since it was started."""

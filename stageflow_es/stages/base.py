@@ -72,6 +72,11 @@ class BaseStage:
         stage._runtime = runtime
         return stage
 
+    def rebind(self, runtime: StageRuntime) -> None:
+        """Go on with another attempt: what the stage keeps on itself it still has."""
+        self._runtime = runtime
+        self.session = runtime.session
+
     async def run(self) -> None:
         """Do the work; whatever it raises is a failed attempt."""
         raise NotImplementedError(f"{type(self).__name__} has no run()")
