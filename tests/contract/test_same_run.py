@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
@@ -71,10 +72,8 @@ def shape(history: list[bytes]) -> Shape:
 
 async def in_process(document: dict[str, Any]) -> Shape:
     session = Session(id="local", pipeline=Pipeline.from_dict(document), context=Context(payload=PAYLOAD))
-    try:
+    with contextlib.suppress(SessionFailed):
         await session.run()
-    except SessionFailed:
-        pass
     return shape(session.events)
 
 
