@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nats import errors as nats_errors
@@ -92,6 +92,15 @@ class Connection(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = LineParser(self)
+        self._losses: list[Callable[[], None]] = []
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever the connection is lost: what was asked over it is not answered any more."""
+        self._losses.append(tell)
+
+    async def lost(self) -> None:
+        for tell in self._losses:
+            tell()
 
     async def close(self) -> None:
         try:
@@ -102,10 +111,23 @@ class Connection(Client):
             await super().close()
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        try:
-            return await super()._process_headers(headers)
-        except (IndexError, ValueError):
+        """The first value of each name; None for what is no header block. nats-py's own goes character by character,
+        and raises on some of what strangers send."""
+        if not headers:
             return None
+        try:
+            first, *lines = headers.decode().split("\r\n")
+        except ValueError:
+            return None
+        found: dict[str, str] = {}
+        status = first[len("NATS/1.0") :].strip()
+        if status:
+            found = {"Status": status[:3], "Description": status[3:].strip()}
+        for line in lines:
+            name, colon, value = line.partition(":")
+            if colon:
+                found.setdefault(name.strip(), value.strip())
+        return found
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -130,10 +152,18 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
     async def note(error: Exception) -> None:
         failures[:] = [error]
 
+    async def lost() -> None:
+        await connection.lost()
+        if told is not None:
+            await told()
+
+    told = options.pop("disconnected_cb", None)
     addresses = [servers] if isinstance(servers, str) else list(servers)
     try:
         async with asyncio.timeout(within):
-            await connection.connect(servers=addresses, **{"error_cb": note, **_DEFAULTS, **options})
+            await connection.connect(
+                servers=addresses, **{"error_cb": note, **_DEFAULTS, **options}, disconnected_cb=lost
+            )
     except (nats_errors.Error, OSError, TimeoutError) as error:
         await connection.close()
         reason = failures[0] if failures else error

@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from stageflow_es.bus.jetstream.connection import Connection
 from stageflow_es.engine.ports import BusError, Refused, Unanswered, WrongSequence
 
 API = "$JS.API"
@@ -70,10 +71,13 @@ class Link:
         self._tokens = count(1)
         self._sinks: dict[str, Callable[[Msg], None]] = {}
         self._answers: Subscription | None = None
+        self._awaited: set[asyncio.Future[Msg]] = set()
 
     @classmethod
     async def open(cls, client: Client, within: float) -> Link:
         link = cls(client, within)
+        if isinstance(client, Connection):
+            client.when_lost(link._give_up)
         link._answers = await client.subscribe(
             f"{link._inbox}.*", cb=link._deliver, pending_msgs_limit=0, pending_bytes_limit=0
         )
@@ -130,15 +134,24 @@ class Link:
             return await self.answered(answer, subject, within)
 
     async def answered(self, answer: asyncio.Future[Msg], what: str, within: float | None = None) -> Msg:
-        """Wait for an answer that is expected. Raises Unanswered."""
+        """Wait for an answer that is expected. Raises Unanswered, at once when the connection is lost."""
+        self._awaited.add(answer)
         try:
             async with asyncio.timeout(self.timeout if within is None else within):
                 msg = await answer
         except TimeoutError:
             raise Unanswered(f"no answer to {what}") from None
+        finally:
+            self._awaited.discard(answer)
         if status_of(msg) == _NO_RESPONDERS:
             raise Unanswered(f"nothing answers on {what} just now")
         return msg
+
+    def _give_up(self) -> None:
+        """The connection is lost: no answer still comes to what was asked over it."""
+        for answer in self._awaited:
+            if not answer.done():
+                answer.set_exception(Unanswered("the connection was lost before an answer came"))
 
     async def api(self, path: str, body: object = None, within: float | None = None) -> dict[str, Any]:
         """A call of the JetStream API: `path` without `$JS.API.`. Raises ApiError, Unanswered."""
