@@ -143,6 +143,11 @@ def open_call(state: State, run: Run, key: str, record: Record) -> None:
         block(state, run)
 
 
+def steps_of(run: Run) -> dict[str, Record]:
+    """The records that outlive a failed attempt: steps alone."""
+    return {key: record for key, record in run.records.items() if record.kind == "step"}
+
+
 def block(state: State, run: Run) -> None:
     run.blocked += 1
     if run.blocked == 1:

@@ -20,7 +20,7 @@ from stageflow_es.pipeline import (
 from stageflow_es.session import cursor
 from stageflow_es.session import events as ev
 from stageflow_es.session.commands import Command
-from stageflow_es.session.evolve import map_writes, subpipeline_writes
+from stageflow_es.session.evolve_nodes import map_writes, subpipeline_writes
 from stageflow_es.session.paths import MISSING, Frame
 from stageflow_es.session.state import Scope, State
 
