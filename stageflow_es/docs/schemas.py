@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,19 @@ def _union(title: str, union: Any) -> dict[str, Any]:
 
 
 def _titled(title: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"$schema": DIALECT, "title": title, **schema}
+    return {"$schema": DIALECT, "title": title, **_dedented(schema)}
+
+
+def _dedented(schema: Any) -> Any:
+    """The schema with its descriptions as every Python has them: from 3.13 on docstrings come without indentation."""
+    if isinstance(schema, list):
+        return [_dedented(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: cleandoc(value) if key == "description" and isinstance(value, str) else _dedented(value)
+        for key, value in schema.items()
+    }
 
 
 def outdated(directory: Path = DIRECTORY) -> list[str]:

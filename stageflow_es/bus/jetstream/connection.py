@@ -110,6 +110,13 @@ class Connection(Client):
             self._status = Client.DISCONNECTED
             await super().close()
 
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        """From Python 3.12 on, writing to a transport that was closed meanwhile is a TypeError."""
+        try:
+            return await super()._flush_pending(force_flush)
+        except TypeError as error:
+            raise ConnectionResetError("the connection was closed") from error
+
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """The first value of each name; None for what is no header block. nats-py's own goes character by character,
         and raises on some of what strangers send."""

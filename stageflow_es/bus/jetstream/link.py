@@ -120,9 +120,12 @@ class Link:
         """Send protocol frames as they are, all of them or (while disconnected) none."""
         if not self.client.is_connected:
             raise Unanswered("not connected to the NATS server just now")
-        await self.client._send_command(frames)
-        if self.client._flush_queue is not None and self.client._flush_queue.empty():
-            await self.client._flush_pending()
+        try:
+            await self.client._send_command(frames)
+            if self.client._flush_queue is not None and self.client._flush_queue.empty():
+                await self.client._flush_pending()
+        except OSError as error:
+            raise Unanswered(f"the connection broke while sending: {error}") from error
 
     async def request(
         self, subject: str, payload: bytes, headers: Headers | None = None, within: float | None = None
