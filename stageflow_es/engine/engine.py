@@ -52,10 +52,10 @@ class Engine:
         self.clock = clock or SystemClock()
         self.stages = dict(get_stages() if stages is None else stages)
         self.catalog = {stage: spec_of(class_) for stage, class_ in self.stages.items()}
-        self.library = Library(bus.definitions)
-        self.intake = Intake(self.library, self.catalog, self.clock, name)
+        self.pipelines = Library(bus.definitions)
+        self.intake = Intake(self.pipelines, self.catalog, self.clock, name)
         self.places = Places(self.settings.max_running)
-        self._loader = Loader(bus.events, self.library)
+        self._loader = Loader(bus.events, self.pipelines)
         self._held: dict[int, _Held] = {}
         self.watchdog = Watchdog(self.settings.blocked_after)
         self._background: set[asyncio.Task[Any]] = set()
