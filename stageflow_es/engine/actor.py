@@ -19,6 +19,7 @@ from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import EventLog, Refused, Timers, Unanswered, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.engine.watchdog import Named
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Bug, Problem
 from stageflow_es.pipeline import Catalog
@@ -75,7 +76,7 @@ class Host(Protocol):
 
     async def reject(self, session: str, command_seq: int, data: bytes) -> None: ...
 
-    def doing(self, work: str | None) -> None:
+    def doing(self, work: Named | None) -> None:
         """Say what runs on the event loop without awaiting, from when to when."""
 
     def holds(self) -> bool:
@@ -202,18 +203,19 @@ class Actor:
             await self._load()
         state = self.state
         assert state is not None
-        if await self._debts.pay(state):
+        if self._debts.open(state) and await self._debts.pay(state):
             return True
-        data, dealt = self._decide(state)
-        if data and not await self._append(state, data):
-            return True
-        for _ in range(dealt):
-            self._settle(self._inbox.popleft())
-        if data or dealt:
-            return True
-        if self._inbox:
-            await self._look_closer(state, self._inbox[0])
-            return True
+        if self._inbox or state.stirring:
+            data, dealt = self._decide(state)
+            if data and not await self._append(state, data):
+                return True
+            for _ in range(dealt):
+                self._settle(self._inbox.popleft())
+            if not (data or dealt):
+                await self._look_closer(state, self._inbox[0])
+                return True
+            if self._inbox or state.stirring or self._debts.open(state):
+                return True
         again = self.workers.reconcile(state)
         if self.queued and not self.workers.occupied and not self._debts.local:
             self.state = None
@@ -238,25 +240,28 @@ class Actor:
         whose events it is that cannot be stored."""
         data: list[bytes] = []
         dealt = 0
-        if not self._inbox and not state.stirring:
-            return data, dealt
         limit = self.host.settings.append_limit
-        at = self.host.at()
         while len(data) < limit and not self._debts.owes_rejection(state):
             item = self._inbox[dealt] if dealt < len(self._inbox) else None
-            command = cmd.Advance(at=at, by=self.host.name) if item is None else item.command
+            due = state.stirring
+            if item is None and not due:
+                break
+            command = cmd.Advance(at=self.host.at(), by=self.host.name) if item is None else item.command
             events = self._ask(state, item, command)
             if events is None:
                 break
-            if events:
-                data += [seal(state, event) for event in events]
-            elif item is None:
-                break
-            else:
+            for event in events:
+                data.append(seal(state, event))
+            if item is not None and (not events or not (due or self._more_follows(state, command))):
                 dealt += 1
                 if self._careful and data:
                     break
         return data, dealt
+
+    def _more_follows(self, state: State, command: cmd.Command) -> bool:
+        """Whether a command that led to an event just now is not dealt with by that: a wait may refuse several kept
+        inputs before it opens, and a refusal counts when its rejection is acknowledged."""
+        return isinstance(command, cmd.OpenWait) or self._debts.owes_rejection(state)
 
     def _ask(self, state: State, item: Item | None, command: cmd.Command) -> list[Event] | None:
         """The next events; None when only a closer look can tell what the item means."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
+_WITHOUT_OFFSET = len("2026-01-01T00:00:00.000000")
+
 
 class Clock(Protocol):
     def now(self) -> datetime:
@@ -20,4 +22,4 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """An aware UTC moment as events have it: microseconds, `Z`."""
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.isoformat(timespec="microseconds")[:_WITHOUT_OFFSET] + "Z"

@@ -35,6 +35,10 @@ class Debts:
         """Whether the last event refused a command whose rejection this actor has not seen acknowledged."""
         return state.refusal is not None and self._rejected < state.n
 
+    def open(self, state: State) -> bool:
+        """Whether there may be anything to pay."""
+        return bool(state.refusal is not None or state.timers or self._set)
+
     async def pay(self, state: State) -> bool:
         """Pay one debt; False when there is none."""
         if self.owes_rejection(state):

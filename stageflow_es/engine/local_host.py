@@ -11,6 +11,7 @@ from stageflow_es.engine.clock import SystemClock, rfc3339
 from stageflow_es.engine.ports import EventLog, Reader, StoredEvent, Timers, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.user_events import to_user_event
+from stageflow_es.engine.watchdog import Named
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import Refused, State, decide, seal
@@ -170,7 +171,7 @@ class LocalHost:
     def holds(self) -> bool:
         return True
 
-    def doing(self, work: str | None) -> None:
+    def doing(self, work: Named | None) -> None:
         return None
 
     def busy(self, actor: Actor, busy: bool) -> None:

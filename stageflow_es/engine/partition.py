@@ -37,6 +37,7 @@ from stageflow_es.engine.ports import (
     Unanswered,
     WrongSequence,
 )
+from stageflow_es.engine.watchdog import Named
 from stageflow_es.errors import OperatorError
 from stageflow_es.pipeline import Catalog
 from stageflow_es.session import State
@@ -275,7 +276,7 @@ class Partition:
     def cancel_timer(self, session: str, timer: str) -> None:
         self.engine.background(self.timers.cancel(session, timer))
 
-    def doing(self, work: str | None) -> None:
+    def doing(self, work: Named | None) -> None:
         self.engine.watchdog.doing = work
 
     def holds(self) -> bool:

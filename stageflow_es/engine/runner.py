@@ -33,6 +33,24 @@ MAX_MESSAGE = 4_000
 class StageRun:
     """The runtime of one stage (see `stages.runtime.StageRuntime`). `id` is the run as the core knows it."""
 
+    __slots__ = (
+        "_actor",
+        "_dead",
+        "_node",
+        "_occurrences",
+        "_park",
+        "_recorded",
+        "_run",
+        "_stage",
+        "_stopwatch",
+        "_task",
+        "_waiting",
+        "attempt",
+        "id",
+        "instance",
+        "session",
+    )
+
     def __init__(
         self,
         actor: Actor,
@@ -46,8 +64,6 @@ class StageRun:
         self.instance = instance
         self.id = run.id(path)
         self.attempt = run.attempt
-        self.missing = frozenset(run.missing)
-        self.idempotency_key = f"{state.session}:{path}:{node.id}:{run.visit}"
         self.session = SessionView(actor, state, path)
         self._actor = actor
         self._run = run
@@ -67,6 +83,16 @@ class StageRun:
         return {name: copy(value) for name, value in self._run.arguments.items()}
 
     @property
+    def missing(self) -> frozenset[str]:
+        """Names of the arguments whose context path was missing."""
+        return frozenset(self._run.missing)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same in every run and retry of this visit of the node."""
+        return f"{self.session.id}:{self.id.scope}:{self._node.id}:{self.id.visit}"
+
+    @property
     def may_retry(self) -> bool:
         """Whether a failure would lead to another attempt."""
         return self._run.failures < self._stage.retries
@@ -83,18 +109,19 @@ class StageRun:
         if never_awaits(self._stage):
             self._run_now()
         else:
-            self._task = asyncio.get_running_loop().create_task(self._execute(), name=self._name)
+            self._task = asyncio.get_running_loop().create_task(self._execute(), name=self.name)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What runs, for whoever watches over the event loop."""
         return f"stage {self._node.stage} at node {self._node.id} of session {self.session.id}"
 
     def _run_now(self) -> None:
         host = self._actor.host
-        host.doing(self._name)
+        host.doing(self)
         try:
             self._bind(self).run().send(None)
-            raise AssertionError(f"{self._name} awaited")
+            raise AssertionError(f"{self.name} awaited")
         except StopIteration:
             report = self._completion()
         except (Exception, SystemExit, asyncio.CancelledError) as error:
@@ -158,13 +185,16 @@ class StageRun:
             self._actor.post(ReportItem(report, None))
 
     def _completion(self) -> cmd.AnyCommand:
-        made = {f"{call}:{i}" for call, count in self._occurrences.items() for i in range(count)}
-        leftover = [key for key, record in self._recorded.items() if record.kind != "step" and key not in made]
-        if leftover:
+        if self._recorded and (leftover := self._not_repeated()):
             message = f"the repeated run did not make the recorded call {leftover[0]!r}: a stage must repeat its calls"
             return self._failure("StageMismatch", message)
         host = self._actor.host
         return cmd.CompleteStage(at=host.at(), by=host.name, run=self.id, writes=self.session.context.writes)
+
+    def _not_repeated(self) -> list[str]:
+        """Recorded calls that this run did not make again; a step may be left out."""
+        made = {f"{call}:{i}" for call, count in self._occurrences.items() for i in range(count)}
+        return [key for key, record in self._recorded.items() if record.kind != "step" and key not in made]
 
     def _failure(self, kind: str, message: str, *, timed_out: bool = False) -> cmd.FailStage:
         stage = self._stage

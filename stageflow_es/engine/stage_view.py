@@ -30,6 +30,8 @@ def plain(value: Any, what: str) -> Any:
 class StageContext:
     """The scope's context by dotted path, with the stage's own unfinished writes on top. Copies in and out."""
 
+    __slots__ = ("_actor", "_known", "_path", "writes")
+
     def __init__(self, actor: Actor, state: State, path: str) -> None:
         self._actor = actor
         self._path = path
@@ -85,6 +87,8 @@ def latest(inputs: Sequence[dict[str, Any]], type_: str | None) -> dict[str, Any
 
 class SessionView:
     """`self.session` of a stage."""
+
+    __slots__ = ("_actor", "_state", "context", "id")
 
     def __init__(self, actor: Actor, state: State, path: str) -> None:
         self.id = state.session

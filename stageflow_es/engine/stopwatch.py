@@ -10,6 +10,8 @@ from contextlib import contextmanager
 class Stopwatch:
     """Calls `expire` once after `limit` seconds of running; None: never."""
 
+    __slots__ = ("_expire", "_handle", "_left", "_pauses", "_since", "expired")
+
     def __init__(self, limit: float | None, expire: Callable[[], None]) -> None:
         self.expired = False
         self._left = limit

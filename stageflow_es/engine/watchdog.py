@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Protocol
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+
+class Named(Protocol):
+    """Something that runs, by name."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class Watchdog:
@@ -23,7 +31,7 @@ class Watchdog:
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self.doing: str | None = None
+        self.doing: Named | None = None
         self.reports: list[str] = []
 
     def start(self) -> None:
@@ -49,7 +57,8 @@ class Watchdog:
             held = time.monotonic() - turned
             if held > self._patience and turned != reported:
                 reported = turned
-                name = self.doing or _task_of(loop)
+                doing = self.doing
+                name = _task_of(loop) if doing is None else doing.name
                 self.reports.append(name)
                 log.warning("event_loop_blocked", by=name, seconds=round(held, 3), mend="set blocking = True")
 

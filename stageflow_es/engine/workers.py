@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,8 +28,10 @@ class Workers:
         self._actor = actor
         self._runs: dict[str, StageRun] = {}
         self._suspects: set[cmd.RunId] = set()
-        self._missing: set[str] = set()
+        self._idle: dict[str, None] = {}
         self._instances: dict[str, tuple[int, BaseStage]] = {}
+        self._state: State | None = None
+        self._active = False
 
     @property
     def occupied(self) -> bool:
@@ -46,19 +49,44 @@ class Workers:
 
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
-        self._cancel_lost(state)
-        if not state.active or not self._actor.host.holds():
+        for path in self._changed(state):
+            self._follow(state, path)
+        if not self._idle or not state.active or not self._actor.host.holds() or not self._may_start():
             return False
-        idle = [path for path in state.runs if path not in self._runs]
-        for path, worker in list(self._runs.items()):
-            worker.wake(state.runs[path])
-        idle = [path for path in idle if not state.runs[path].blocked and path not in self._missing]
-        if not idle or not self._may_start():
-            return False
+        idle, self._idle = self._idle, {}
         interrupted = False
         for path in idle:
             interrupted = self._begin(state, path, state.runs[path]) or interrupted
         return interrupted
+
+    def _changed(self, state: State) -> Collection[str]:
+        """The scopes whose runs may not be as the state has them: all, of a state not seen before."""
+        if state is not self._state or state.active != self._active:
+            self._state, self._active = state, state.active
+            self._idle.clear()
+            state.touched = set()
+            return {**self._runs, **self._instances, **state.runs}
+        touched = state.touched
+        if not touched:
+            return ()
+        state.touched = set()
+        return touched
+
+    def _follow(self, state: State, path: str) -> None:
+        """Cancel, wake or note as idle what runs in one scope."""
+        run = state.runs.get(path)
+        worker = self._runs.get(path)
+        if worker is not None and (state.outcome or run is None or run.id(path) != worker.id):
+            worker.cancel()
+            del self._runs[path]
+            worker = None
+        if run is None:
+            self._instances.pop(path, None)
+            self._idle.pop(path, None)
+        elif worker is not None:
+            worker.wake(run)
+        elif not run.blocked:
+            self._idle[path] = None
 
     def _may_start(self) -> bool:
         actor = self._actor
@@ -69,16 +97,6 @@ class Workers:
             return True
         actor.queued = True
         return False
-
-    def _cancel_lost(self, state: State) -> None:
-        ended = bool(state.outcome)
-        for path in [path for path in self._instances if path not in state.runs]:
-            del self._instances[path]
-        for path, worker in list(self._runs.items()):
-            run = state.runs.get(path)
-            if ended or run is None or run.id(path) != worker.id:
-                worker.cancel()
-                del self._runs[path]
 
     def _begin(self, state: State, path: str, run: Run) -> bool:
         """Start one run; True when it has to be recorded as interrupted first."""
@@ -95,12 +113,12 @@ class Workers:
                 limit=host.settings.interrupt_limit,
             )
             actor.post(ReportItem(command, None))
+            self._idle[path] = None
             return True
         node = state.scopes[path].pipeline.node(run.node)
         assert isinstance(node, StageNode)
         stage = actor.host.stages.get(node.stage)
         if stage is None:
-            self._missing.add(path)
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
         visit, instance = self._instances.pop(path, (0, None))
@@ -121,6 +139,7 @@ class Workers:
         """The run must not begin: the lease lapsed since it was started."""
         if self._runs.get(worker.id.scope) is worker:
             del self._runs[worker.id.scope]
+            self._idle[worker.id.scope] = None
 
     def park(self, worker: StageRun) -> None:
         """Take a resting run out of memory; what it did is recorded and what it waits for wakes it anew."""

@@ -42,6 +42,7 @@ def enter(state: State, scope: Scope, target: str | None, n: int) -> None:
         case StageNode():
             scope.run = _new_run(scope, node, n)
             state.runs[scope.path] = scope.run
+            state.touch(scope.path)
         case ConditionNode() | ParallelNode() | MapNode() | SubpipelineNode() | TerminalNode():
             state.due[scope.path] = None
         case _:
@@ -101,6 +102,7 @@ def fail(state: State, scope: Scope, error: ErrorInfo) -> None:
     if scope.run is not None:
         close_calls(state, scope, scope.run)
         del state.runs[scope.path]
+        state.touch(scope.path)
     scope.failure = error
     state.due[scope.path] = None
 
@@ -110,6 +112,7 @@ def leave(state: State, scope: Scope) -> None:
     if scope.run is not None:
         close_calls(state, scope, scope.run)
         del state.runs[scope.path]
+        state.touch(scope.path)
         scope.run = None
 
 

@@ -43,16 +43,15 @@ def decide(state: State, command: cmd.Command, stages: Catalog) -> list[ev.Event
     """
     if state.n == 0:
         return _begin(state, command)
-    if isinstance(command, cmd.GiveUp):
-        return [_give_up(state, command)] if state.active else []
-    due = next_transition(state, command)
-    if due is not None:
+    if state.stirring and not isinstance(command, cmd.GiveUp):
+        due = next_transition(state, command)
+        assert due is not None
         return [due]
     if isinstance(command, cmd.BusCommand):
         if command.seq <= state.last_command or _repeated(state, command):
             return []
         return [_decide_bus(state, command, stages)]
-    event = _decide_internal(state, cast(cmd.AnyCommand, command))
+    event = None if state.outcome else _decide_internal(state, cast(cmd.AnyCommand, command))
     return [] if event is None else [event]
 
 
@@ -152,13 +151,7 @@ def _control_input(state: State, command: cmd.Input, stages: Catalog) -> ev.Even
 
 
 def _decide_internal(state: State, command: cmd.AnyCommand) -> ev.Event | None:
-    if state.outcome:
-        return None
     match command:
-        case cmd.FireTimer():
-            return _fire(state, command)
-        case cmd.OpenWait():
-            return decide_wait(state, command)
         case (
             cmd.CompleteStage()
             | cmd.FailStage()
@@ -168,7 +161,13 @@ def _decide_internal(state: State, command: cmd.AnyCommand) -> ev.Event | None:
             | cmd.StartSleep()
         ):
             return decide_report(state, command)
-        case cmd.Advance() | cmd.GiveUp() | cmd.Start() | cmd.Input() | cmd.Control() | cmd.Refuse():
+        case cmd.OpenWait():
+            return decide_wait(state, command)
+        case cmd.FireTimer():
+            return _fire(state, command)
+        case cmd.GiveUp():
+            return _give_up(state, command) if state.active else None
+        case cmd.Advance() | cmd.Start() | cmd.Input() | cmd.Control() | cmd.Refuse():
             return None
         case _:
             assert_never(command)

@@ -39,6 +39,7 @@ def user_input(state: State, event: ev.UserInput) -> None:
     state.input_history.append(value)
     for wait_id in event.waits:
         wait = state.waits[wait_id]
+        state.touch(wait.scope)
         run = state.runs[wait.scope]
         cursor.settle(state, run, run.records[wait.key], value)
     if not event.waits:

@@ -98,6 +98,7 @@ def _reenter(state: State, scope: Scope, n: int) -> None:
         node=failed.node, visit=n, arguments=failed.arguments, missing=failed.missing, records=cursor.steps_of(failed)
     )
     state.runs[scope.path] = scope.run
+    state.touch(scope.path)
 
 
 def command_rejected(state: State, event: ev.CommandRejected) -> None:

@@ -68,6 +68,7 @@ def timer_set(state: State, event: ev.TimerSet) -> None:
 
 def timer_fired(state: State, event: ev.TimerFired) -> None:
     timer = state.timers.pop(event.timer)
+    state.touch(timer.scope)
     run = state.runs[timer.scope]
     if timer.kind == "retry":
         run.retry_timer = None

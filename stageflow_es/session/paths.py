@@ -11,6 +11,7 @@ grow with the context.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from stageflow_es.errors import PathError
@@ -32,6 +33,7 @@ MISSING: Final[Any] = _Missing()
 """What reading a path that is not there gives; never a value."""
 
 
+@lru_cache(maxsize=4096)
 def parse(path: str) -> Path:
     """Split a dotted path; the optional leading `payload` is dropped, so `()` is the whole context."""
     parts = path.split(".")

@@ -59,7 +59,7 @@ def decide_report(state: State, command: Report) -> ev.Event | None:
 
 
 def _envelope(state: State, command: cmd.RunReport, run: Run) -> dict[str, Any]:
-    return {**stamp(state, command, str(command.run)), "scope": command.run.scope, "node": run.node}
+    return stamp(state, command, str(command.run), scope=command.run.scope, node=run.node)
 
 
 def _complete(state: State, command: cmd.CompleteStage, run: Run, node: StageNode) -> ev.Event:

@@ -164,6 +164,7 @@ class State:
     `n`, `head`: number and hash of the last event; `seq`: its stream sequence; `last_command`: the last command
     whose event is in here; `settled`: scopes whose join is decided and `due`: scopes whose next internal transition
     is ready, both oldest first; `runs`: stages in progress by scope; `inputs`: inputs still buffered by type.
+    `touched`: scopes whose run may have begun, changed or ended, noted only for whoever puts a set here and empties it.
     """
 
     __slots__ = (
@@ -196,6 +197,7 @@ class State:
         "started_at",
         "terminated",
         "timers",
+        "touched",
         "transitions",
         "updated_at",
         "waits",
@@ -222,6 +224,7 @@ class State:
         self.due: dict[str, None] = {}
         self.settled: dict[str, None] = {}
         self.runs: dict[str, Run] = {}
+        self.touched: set[str] | None = None
         self.blocked = 0
         self.timers: dict[str, Timer] = {}
         self.waits: dict[str, Wait] = {}
@@ -268,6 +271,11 @@ class State:
             return "paused"
         waiting = self.runs and self.blocked == len(self.runs) and not self.due and not self.settled
         return "waiting" if waiting else "running"
+
+    def touch(self, scope: str) -> None:
+        """Note that the run of a scope may have begun, changed or ended."""
+        if self.touched is not None:
+            self.touched.add(scope)
 
     def current_nodes(self) -> list[str]:
         """Where the cursors are, as readable paths, outermost first: `""`-scope nodes by id, others `scope:node`."""

@@ -25,16 +25,15 @@ from stageflow_es.session.paths import MISSING, Frame
 from stageflow_es.session.state import Scope, State
 
 
-def stamp(state: State, command: Command, cause: ev.Cause = None) -> dict[str, Any]:
-    """The envelope of the next event of `state`."""
-    return {
-        "session": state.session,
-        "n": state.n + 1,
-        "at": command.at,
-        "by": command.by,
-        "cause": cause,
-        "prev": state.head,
-    }
+def stamp(state: State, command: Command, cause: ev.Cause = None, **fields: Any) -> dict[str, Any]:
+    """The envelope of the next event of `state`, and the fields given."""
+    fields["session"] = state.session
+    fields["n"] = state.n + 1
+    fields["at"] = command.at
+    fields["by"] = command.by
+    fields["cause"] = cause
+    fields["prev"] = state.head
+    return fields
 
 
 def next_transition(state: State, command: Command) -> ev.Event | None:
