@@ -12,11 +12,10 @@ from contextlib import suppress
 from secrets import token_hex
 
 import msgspec
-from nats import errors as nats_errors
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from stageflow_es.bus.jetstream.connection import Listener
 from stageflow_es.bus.jetstream.direct_get import page
+from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.bus.jetstream.subjects import Names, is_session_id
 from stageflow_es.client.journal import Journal
@@ -112,17 +111,16 @@ class _Watch:
         self._session = session
         self._journal = Journal(link, names, queries, session)
         self._rejections_read = 0
-        self._heard: asyncio.Queue[Msg] = asyncio.Queue()
-        self._subscriptions: list[Subscription] = []
+        self._heard: asyncio.Queue[Incoming] = asyncio.Queue()
+        self._subscriptions: list[Listener] = []
 
     async def open(self) -> None:
         for subject in (self._names.event(self._session), self._names.rejection(self._session)):
-            self._subscriptions.append(await self._link.client.subscribe(subject, cb=self._heard.put))
+            self._subscriptions.append(await self._link.client.listen(subject, self._heard.put_nowait))
 
     async def close(self) -> None:
         for subscription in self._subscriptions:
-            with suppress(nats_errors.Error, OSError):
-                await subscription.unsubscribe()
+            await subscription.close()
 
     async def answer(self, seq: int, key: str) -> None:
         """Return once the command is applied. Raises CommandRejected."""

@@ -7,13 +7,13 @@ of silence the history is asked whether there is more.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 
 import msgspec
-from nats import errors as nats_errors
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.journal import Journal, Record, record
@@ -26,7 +26,7 @@ SILENCE = 3.0
 UNREADABLE = 5
 """How often in a row the history may fail to answer before a follower gives up."""
 PENDING = 4096
-"""Live events kept for a slow reader; what comes beyond that is read from the history later."""
+"""Live events kept for a slow reader, the newest; what came before is read from the history."""
 
 FINAL = frozenset({"session_completed", "session_failed", "session_stopped", "session_archived"})
 REOPENED = "session_retried"
@@ -80,13 +80,14 @@ class Follower:
 
     async def events(self) -> AsyncGenerator[bytes]:
         """The events' bytes. Raises BusError where the bus does not let us read."""
-        live = await self._link.client.subscribe(self._subject, pending_msgs_limit=PENDING)
+        live = _Live()
+        listener = await self._link.client.listen(self._subject, live.take)
         try:
             await self._link.client.flush()
             async for data in self._stored(tries=1):
                 yield data
             while not await self._over():
-                message = await _next(live)
+                message = await live.next()
                 new = self._live(message) if message is not None else None
                 if new is not None:
                     yield self._note(new)
@@ -94,7 +95,7 @@ class Follower:
                     async for data in self._stored():
                         yield data
         finally:
-            await _close(live)
+            await listener.close()
 
     async def _stored(self, tries: int = UNREADABLE) -> AsyncGenerator[bytes]:
         """What the history has more; nothing while the server is away, until that was so for too many `tries`."""
@@ -108,9 +109,9 @@ class Follower:
             if self._unread >= tries and not self._link.client.is_reconnecting:
                 raise
 
-    def _live(self, message: Msg) -> Record | None:
+    def _live(self, message: Incoming) -> Record | None:
         """The next event, if this is it."""
-        new = record(message.data, int((message.headers or {}).get("Nats-Sequence", 0)))
+        new = record(message.data, int(message.headers.get("Nats-Sequence", 0)))
         if new.n != self._journal.next:
             return None
         self._journal.saw(new)
@@ -137,19 +138,24 @@ class Follower:
         return self._ended
 
 
-async def _next(live: Subscription) -> Msg | None:
-    """The next live message; None after some silence."""
-    try:
-        message: Msg = await live.next_msg(timeout=SILENCE)
-    except (nats_errors.TimeoutError, TimeoutError):
-        return None
-    except nats_errors.Error as problem:
-        raise Unanswered(f"the connection is closed: {problem}") from problem
-    return message
+class _Live:
+    """The live messages, as they come in."""
 
+    def __init__(self) -> None:
+        self._messages: deque[Incoming] = deque(maxlen=PENDING)
+        self._stirred = asyncio.Event()
 
-async def _close(live: Subscription) -> None:
-    try:
-        await live.unsubscribe()
-    except (nats_errors.Error, OSError):
-        return
+    def take(self, message: Incoming) -> None:
+        self._messages.append(message)
+        self._stirred.set()
+
+    async def next(self) -> Incoming | None:
+        """The next message; None after some silence."""
+        if not self._messages:
+            self._stirred.clear()
+            try:
+                async with asyncio.timeout(SILENCE):
+                    await self._stirred.wait()
+            except TimeoutError:
+                return None
+        return self._messages.popleft()

@@ -108,6 +108,7 @@ class Actor:
         self._failures = 0
         self._recovered = recovered
         self._after_crash = after_crash
+        self._unborn = not (recovered or after_crash or least)
         self.state: State | None = None
         self.queued = False
         self.placed = False
@@ -222,11 +223,17 @@ class Actor:
         return bool(self._inbox) or (again and self.state is not None)
 
     async def _load(self) -> None:
+        """Read the state from the log. A start is first taken for that of a new session, without looking: if it is
+        not, its append is refused."""
+        head = self._inbox[0] if self._inbox else None
+        if self._unborn and head is not None and isinstance(head.command, cmd.Start):
+            self._unborn = False
+            self.state = State(self.session)
+            return
         mark = self._posted
         state = await self.host.load(self.session, self.least)
         self._loaded_at = mark
         self.least = max(self.least, state.n)
-        head = self._inbox[0] if self._inbox else None
         if isinstance(head, BusItem) and self._after_crash:
             self._recovered = self._recovered or head.bus_command.seq <= state.last_command
         if self._recovered:

@@ -23,7 +23,7 @@ class BusError(StageFlowError):
 
 
 class WrongSequence(BusError):
-    """The write's expected sequence is not the actual one; nothing of it was stored."""
+    """The write's expected sequence is not the actual one."""
 
 
 class Unanswered(BusError):
@@ -91,8 +91,9 @@ class EventLog(Protocol):
     """The sessions' histories: one append-only log per session, with optimistic concurrency."""
 
     async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
-        """Store `events` together if the session's last sequence is `expected` (0: no events yet), and return the
-        last one's sequence once they are durable. All or none. Raises WrongSequence, Unanswered or Refused."""
+        """Store `events` in order if the session's last sequence is `expected` (0: no events yet), and return the
+        last one's sequence once they are durable. Nothing comes between them. Raises WrongSequence, Unanswered or
+        Refused, and then the first few of them may be stored: every prefix of a history is consistent."""
 
     async def head(self, session: str) -> StoredEvent | None:
         """The session's last event, from a leader read made after this call; None: there is no such session."""

@@ -174,10 +174,7 @@ async def test_an_end_that_was_never_delivered_is_found(client: Client, monkeypa
     """The last events have none after them that would show the gap; silence makes the follower ask."""
     monkeypatch.setattr(follow, "SILENCE", 0.1)
 
-    async def deaf(_: object) -> None:
-        await asyncio.sleep(0.01)
-
-    monkeypatch.setattr(follow, "_next", deaf)
+    monkeypatch.setattr(follow._Live, "take", lambda self, message: None)
     session = await client.start(ASK)
     await session.input("answer", 1)
     assert (await session.result(timeout=20)).status == "completed"

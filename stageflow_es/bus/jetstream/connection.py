@@ -11,14 +11,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+import structlog
 from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
 
+from stageflow_es.bus.jetstream.incoming import Incoming, Take, headers_of
+from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError
+
+log = structlog.get_logger(__name__)
 
 _PENDING_BYTES = 64 * 1024 * 1024
 """Above any batch: while nats-py waits for room in its buffer, it swallows cancellations."""
@@ -34,26 +42,39 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class LineParser(Parser):
-    """Reads the protocol as the server writes it: one blank between words, and nothing else is a blank."""
+    """Reads the protocol as the server writes it: one blank between words, and nothing else is a blank. A message that
+    somebody listens for is handed over at once, in the task that reads."""
+
+    nc: Connection
 
     async def parse(self, data: bytes = b"") -> None:
-        self.buf.extend(data)
-        while self.buf:
-            if self.state == AWAITING_CONTROL_LINE:
-                end = self.buf.find(b"\r\n")
-                if end < 0:
-                    return
-                line = bytes(self.buf[:end])
-                del self.buf[: end + 2]
-                await self._line(line)
-            elif len(self.buf) < self.needed + 2:
-                return
-            else:
-                await self._message()
+        buffer = self.buf
+        buffer.extend(data)
+        at = 0
+        try:
+            while True:
+                if self.state == AWAITING_CONTROL_LINE:
+                    end = buffer.find(b"\r\n", at)
+                    if end < 0:
+                        return
+                    line = bytes(buffer[at:end])
+                    at = end + 2
+                    await self._line(line)
+                else:
+                    end = at + self.needed
+                    if len(buffer) < end + 2:
+                        return
+                    middle = at + self.header_needed
+                    head, payload = bytes(buffer[at:middle]), bytes(buffer[middle:end])
+                    at = end + 2
+                    self.state = AWAITING_CONTROL_LINE
+                    await self._message(head, payload)
+        finally:
+            del buffer[:at]
 
     async def _line(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")
-        match word.upper():
+        match word:
             case b"MSG" | b"HMSG":
                 self._expect(word, rest.split(b" "))
             case b"PING":
@@ -70,20 +91,38 @@ class LineParser(Parser):
                 raise nats_errors.ProtocolError(f"nats: unknown protocol line {line[:80]!r}")
 
     def _expect(self, word: bytes, words: list[bytes]) -> None:
-        sizes = 2 if word.upper() == b"HMSG" else 1
+        sizes = 2 if word == b"HMSG" else 1
         subject, sid, *reply = words[:-sizes]
         self.msg_arg = {"subject": subject, "sid": int(sid), "reply": reply[0] if reply else b""}
         self.needed = int(words[-1])
         self.header_needed = int(words[-2]) if sizes == 2 else 0
         self.state = AWAITING_MSG_PAYLOAD
 
-    async def _message(self) -> None:
-        headers = bytes(self.buf[: self.header_needed]) or None
-        payload = bytes(self.buf[self.header_needed : self.needed])
-        del self.buf[: self.needed + 2]
-        self.state = AWAITING_CONTROL_LINE
+    async def _message(self, head: bytes, payload: bytes) -> None:
         arg = self.msg_arg
-        await self.nc._process_msg(arg["sid"], arg["subject"], arg["reply"], payload, headers)
+        take = self.nc.listeners.get(arg["sid"])
+        if take is None:
+            await self.nc._process_msg(arg["sid"], arg["subject"], arg["reply"], payload, head)
+            return
+        try:
+            take(Incoming(arg["subject"], arg["reply"], head, payload))
+        except Exception:
+            log.exception("message_not_taken", subject=arg["subject"])
+
+
+class Listener:
+    """A subscription whose messages go to a function of ours as they are read."""
+
+    def __init__(self, connection: Connection, subscription: Subscription) -> None:
+        self.subject: str = subscription.subject
+        self._connection = connection
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        """Listen no more; nothing is handed over after this is called."""
+        self._connection.listeners.pop(self._subscription._id, None)
+        with suppress(nats_errors.Error, OSError):
+            await self._subscription.unsubscribe()
 
 
 class Connection(Client):
@@ -92,6 +131,7 @@ class Connection(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = LineParser(self)
+        self.listeners: dict[int, Take] = {}
         self._losses: list[Callable[[], None]] = []
 
     def when_lost(self, tell: Callable[[], None]) -> None:
@@ -117,24 +157,33 @@ class Connection(Client):
         except TypeError as error:
             raise ConnectionResetError("the connection was closed") from error
 
-    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        """The first value of each name; None for what is no header block. nats-py's own goes character by character,
-        and raises on some of what strangers send."""
-        if not headers:
-            return None
+    async def listen(self, subject: str, take: Take) -> Listener:
+        """Hand every message on `subject` to `take`, which must not take long, as soon as it is read. Survives
+        reconnects, as subscriptions do. Raises Unanswered when the connection is closed."""
+        self.listeners[self._sid + 1] = take
         try:
-            first, *lines = headers.decode().split("\r\n")
-        except ValueError:
-            return None
-        found: dict[str, str] = {}
-        status = first[len("NATS/1.0") :].strip()
-        if status:
-            found = {"Status": status[:3], "Description": status[3:].strip()}
-        for line in lines:
-            name, colon, value = line.partition(":")
-            if colon:
-                found.setdefault(name.strip(), value.strip())
-        return found
+            return Listener(self, await self.subscribe(subject))
+        except nats_errors.Error as error:
+            raise Unanswered(f"cannot listen to {subject}: {error}") from error
+
+    async def send(self, frames: bytes) -> None:
+        """Send protocol frames at once, after whatever is still to be sent. nats-py would leave it to another task,
+        which costs as much as the sending. Raises OSError."""
+        await self._send_command(frames)
+        if not isinstance(self._transport, TcpTransport):
+            await self._flush_pending()
+            return
+        pending, self._pending, self._pending_data_size = self._pending, [], 0
+        transport: Any = self._transport
+        try:
+            transport.writelines(pending)
+        except TypeError as error:
+            raise ConnectionResetError("the connection was closed") from error
+        await transport.drain()
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        """nats-py's own goes character by character, and raises on some of what strangers send."""
+        return headers_of(headers)
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None

@@ -11,9 +11,9 @@ import asyncio
 from typing import Any
 
 import msgspec
-from nats.aio.msg import Msg
 
-from stageflow_es.bus.jetstream.link import API, NO_MESSAGE, ApiError, Link, status_of
+from stageflow_es.bus.jetstream.incoming import Incoming
+from stageflow_es.bus.jetstream.link import API, NO_MESSAGE, ApiError, Link
 from stageflow_es.engine.ports import Unanswered
 
 _ATTEMPTS = 3
@@ -67,36 +67,36 @@ async def every(link: Link, stream: str, subject: str, limit: int) -> list[Store
             return found
 
 
-async def _answers(link: Link, subject: str, query: bytes) -> list[Msg]:
+async def _answers(link: Link, subject: str, query: bytes) -> list[Incoming]:
     """The messages of one page; the last one is its end mark."""
-    answers: list[Msg] = []
-    ended: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+    answers: list[Incoming] = []
+    ended: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
 
-    def take(msg: Msg) -> None:
+    def take(msg: Incoming) -> None:
         answers.append(msg)
-        if status_of(msg) is not None and not _sequence(msg) and not ended.done():
+        if msg.status is not None and not _sequence(msg) and not ended.done():
             ended.set_result(msg)
 
     with link.expecting(take) as reply:
         await link.publish(subject, query, reply)
         end = await link.answered(ended, subject)
-    if status_of(end) not in {"204", "404"}:
+    if end.status not in {"204", "404"}:
         raise Unanswered(f"the server could not read a page: {end.headers}")
     return answers
 
 
-def _sequence(msg: Msg) -> int:
-    return int((msg.headers or {}).get("Nats-Sequence", 0))
+def _sequence(msg: Incoming) -> int:
+    return int(msg.headers.get("Nats-Sequence", 0))
 
 
-def _unbroken(answers: list[Msg]) -> list[Stored] | None:
+def _unbroken(answers: list[Incoming]) -> list[Stored] | None:
     """The messages of a page, each chained to the one before it; None: some were lost on the way."""
     *messages, end = answers
     found: list[Stored] = []
     for msg in messages:
-        headers = msg.headers or {}
+        headers = msg.headers
         if int(headers.get("Nats-Last-Sequence", -1)) != (found[-1].seq if found else 0):
             return None
         found.append(Stored(_sequence(msg), headers["Nats-Subject"], msg.data, "KV-Operation" in headers))
-    last = int((end.headers or {}).get("Nats-Last-Sequence", 0))
+    last = int(end.headers.get("Nats-Last-Sequence", 0))
     return found if last == (found[-1].seq if found else 0) else None

@@ -55,4 +55,4 @@ class JetStreamEventFeed:
         return [StoredEvent(event.seq, event.data) for event in stored]
 
     def _parse(self, delivery: Delivery) -> FeedEvent:
-        return FeedEvent(delivery.seq, self._names.session_of_event(delivery.subject), delivery.data)
+        return FeedEvent(delivery.seq, self._names.session_of_event(delivery.message.subject), delivery.message.data)

@@ -1,8 +1,9 @@
 """Group commit: appends pending at one moment, of many sessions, share one atomic batch and so one sync to
 disk.
 
-One round is in flight at a time; what arrives meanwhile makes up the next. A batch is all or none, so a
-conflict of one session refuses everybody's appends: the culprit is found, told, and the rest is sent again.
+One round is in flight at a time; what arrives meanwhile makes up the next. Few events go out as plain publishes,
+which is faster. A batch is all or none, so a conflict of one session refuses everybody's appends: the culprit is
+found, told, and the rest is sent again.
 An answer that does not come is everybody's: nobody knows what was stored.
 """
 
@@ -15,8 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from itertools import count
 
-from nats.aio.msg import Msg
-
+from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import WRONG_SEQUENCE, ApiError, Link, checked
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSequence
@@ -24,6 +24,8 @@ from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSe
 _HEADER = b"NATS/1.0\r\n"
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
+_LONGEST_CHAIN = 4
+"""Events of one session that are published one by one rather than as a batch."""
 
 Heads = Callable[[str], Awaitable[StoredEvent | None]]
 Owner = Callable[[int], Awaitable[str | None]]
@@ -122,7 +124,7 @@ class GroupCommit:
     async def _commit(self, appends: list[Append]) -> None:
         conflicts = blanks = 0
         while appends:
-            if len(appends) <= self._settings.plain_appends and all(len(one.events) == 1 for one in appends):
+            if self._few(appends):
                 await self._plain(appends)
                 return
             try:
@@ -142,34 +144,56 @@ class GroupCommit:
                 append.failed(WrongSequence(f"session {append.session}: its last sequence is not {append.expected}"))
             appends = [one for one in appends if one not in culprits and not one.answer.done()]
 
+    def _few(self, appends: list[Append]) -> bool:
+        """Whether plain publishes are faster than a batch: each costs a sync, a batch as much as several, and events
+        of one session go out one after the other."""
+        longest = max(len(append.events) for append in appends)
+        return longest <= _LONGEST_CHAIN and sum(len(one.events) for one in appends) <= self._settings.plain_appends
+
     async def _plain(self, appends: list[Append]) -> None:
-        """Each on its own, all under way together."""
+        """Event by event, those of different sessions under way together."""
+        expected = {append.session: append.expected for append in appends}
+        for step in range(max(len(append.events) for append in appends)):
+            going = [one for one in appends if len(one.events) > step and one.session in expected]
+            expected = await self._publish(going, step, expected)
+
+    async def _publish(self, appends: list[Append], step: int, expected: dict[str, int]) -> dict[str, int]:
+        """Publish one event of each append, and return the sequences of those stored. The rest is told."""
         loop = asyncio.get_running_loop()
-        answers: list[asyncio.Future[Msg]] = [loop.create_future() for _ in appends]
+        answers: list[asyncio.Future[Incoming]] = [loop.create_future() for _ in appends]
         frames = bytearray()
         with ExitStack() as replies:
             for append, answer in zip(appends, answers, strict=True):
                 reply = replies.enter_context(self._link.expecting(answer.set_result))
-                frames += _frame(append.subject, reply.encode(), _expected(append.expected), append.events[0])
+                header = _expected(expected[append.session])
+                frames += _frame(append.subject, reply.encode(), header, append.events[step])
             await self._link.write(bytes(frames))
             await asyncio.wait(answers, timeout=self._link.timeout)
+            stored: dict[str, int] = {}
             for append, answer in zip(appends, answers, strict=True):
-                await self._settle(append, answer)
+                seq = await self._sequence(append, answer)
+                if seq is not None:
+                    stored[append.session] = seq
+                    if step + 1 == len(append.events):
+                        append.stored(seq)
+            return stored
 
-    async def _settle(self, append: Append, answer: asyncio.Future[Msg]) -> None:
+    async def _sequence(self, append: Append, answer: asyncio.Future[Incoming]) -> int | None:
+        """Where the event was stored; None when it was not, or nobody knows: then the append has failed."""
         what = f"session {append.session}: append"
         try:
             if not answer.done():
                 raise Unanswered(f"no answer to {what}")
-            append.stored(int(checked(await self._link.answered(answer, what))["seq"]))
+            return int(checked(await self._link.answered(answer, what))["seq"])
         except ApiError as error:
             append.failed(error.as_bus_error(what))
         except Unanswered as error:
             append.failed(error)
+        return None
 
     async def _batch(self, appends: list[Append]) -> None:
         """All of them or none. Raises ApiError when refused."""
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         with self._link.expecting(lambda msg: None if answer.done() else answer.set_result(msg)) as reply:
             await self._link.write(_batch_frames(appends, next(self._batch_ids), reply.encode()))
             ack = checked(await self._link.answered(answer, "a batch of appends"))

@@ -7,18 +7,16 @@ answers come in on one inbox of ours. `write` is the only place that reaches int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 import msgspec
 from nats import errors as nats_errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
-from stageflow_es.bus.jetstream.connection import Connection
+from stageflow_es.bus.jetstream.connection import Connection, Listener
+from stageflow_es.bus.jetstream.incoming import Incoming, Take
 from stageflow_es.engine.ports import BusError, Refused, Unanswered, WrongSequence
 
 API = "$JS.API"
@@ -48,12 +46,7 @@ class ApiError(Exception):
         return Refused(text) if self.status < 500 else Unanswered(text)
 
 
-def status_of(msg: Msg) -> str | None:
-    """The status line of a protocol message; None for an ordinary one."""
-    return None if msg.data or not msg.headers else msg.headers.get("Status")
-
-
-def checked(msg: Msg) -> dict[str, Any]:
+def checked(msg: Incoming) -> dict[str, Any]:
     """The JSON answer of the API. Raises ApiError."""
     body: dict[str, Any] = msgspec.json.decode(msg.data)
     if error := body.get("error"):
@@ -64,40 +57,37 @@ def checked(msg: Msg) -> dict[str, Any]:
 class Link:
     """Requests over one NATS connection. Made with `open`; `within` (seconds) bounds every answer."""
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    def __init__(self, client: Connection, timeout: float) -> None:
         self.client = client
         self.timeout = timeout
         self._inbox = client.new_inbox()
         self._tokens = count(1)
-        self._sinks: dict[str, Callable[[Msg], None]] = {}
-        self._answers: Subscription | None = None
-        self._awaited: set[asyncio.Future[Msg]] = set()
+        self._sinks: dict[str, Take] = {}
+        self._answers: Listener | None = None
+        self._awaited: set[asyncio.Future[Incoming]] = set()
 
     @classmethod
-    async def open(cls, client: Client, within: float) -> Link:
+    async def open(cls, client: Connection, within: float) -> Link:
         link = cls(client, within)
-        if isinstance(client, Connection):
-            client.when_lost(link._give_up)
-        link._answers = await client.subscribe(
-            f"{link._inbox}.*", cb=link._deliver, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        client.when_lost(link._give_up)
+        link._answers = await client.listen(f"{link._inbox}.*", link._deliver)
         return link
 
     async def close(self) -> None:
         if self._answers is not None and not self.client.is_closed:
-            await self._answers.unsubscribe()
+            await self._answers.close()
 
     @property
     def reconnects(self) -> int:
         """How often the connection was made anew: what was under way before is lost."""
         return self.client.stats["reconnects"]
 
-    async def _deliver(self, msg: Msg) -> None:
+    def _deliver(self, msg: Incoming) -> None:
         if sink := self._sinks.get(msg.subject.rsplit(".", 1)[1]):
             sink(msg)
 
     @contextmanager
-    def expecting(self, sink: Callable[[Msg], None]) -> Iterator[str]:
+    def expecting(self, sink: Take) -> Iterator[str]:
         """A reply subject whose messages go to `sink` while the block runs."""
         token = str(next(self._tokens))
         self._sinks[token] = sink
@@ -121,22 +111,20 @@ class Link:
         if not self.client.is_connected:
             raise Unanswered("not connected to the NATS server just now")
         try:
-            await self.client._send_command(frames)
-            if self.client._flush_queue is not None and self.client._flush_queue.empty():
-                await self.client._flush_pending()
+            await self.client.send(frames)
         except OSError as error:
             raise Unanswered(f"the connection broke while sending: {error}") from error
 
     async def request(
         self, subject: str, payload: bytes, headers: Headers | None = None, within: float | None = None
-    ) -> Msg:
+    ) -> Incoming:
         """One answer. Raises Unanswered when none comes, or nobody is there to give it."""
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         with self.expecting(lambda msg: None if answer.done() else answer.set_result(msg)) as reply:
             await self.publish(subject, payload, reply, headers)
             return await self.answered(answer, subject, within)
 
-    async def answered(self, answer: asyncio.Future[Msg], what: str, within: float | None = None) -> Msg:
+    async def answered(self, answer: asyncio.Future[Incoming], what: str, within: float | None = None) -> Incoming:
         """Wait for an answer that is expected. Raises Unanswered, at once when the connection is lost."""
         self._awaited.add(answer)
         try:
@@ -146,7 +134,7 @@ class Link:
             raise Unanswered(f"no answer to {what}") from None
         finally:
             self._awaited.discard(answer)
-        if status_of(msg) == _NO_RESPONDERS:
+        if msg.status == _NO_RESPONDERS:
             raise Unanswered(f"nothing answers on {what} just now")
         return msg
 

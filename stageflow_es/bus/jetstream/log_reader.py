@@ -17,10 +17,9 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from nats import errors as nats_errors
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from stageflow_es.bus.jetstream.connection import Listener
+from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import API, NO_STREAM, ApiError, Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.engine.ports import LogRecreated, Unanswered
@@ -34,13 +33,11 @@ _PATIENCE_AT_CLOSE = 1.0
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One message of a log. `at`: when it was stored, nanoseconds since 1970."""
+    """One message of a log, and its sequence there. `at`: when it was stored, nanoseconds since 1970."""
 
     seq: int
-    subject: str
-    data: bytes
-    headers: dict[str, str]
     at: int
+    message: Incoming
 
 
 async def created(link: Link, stream: str) -> str:
@@ -82,7 +79,7 @@ class LogReader:
         self._stirred = asyncio.Event()
         self._consumer: str | None = None
         self._broken = False
-        self._inbox: Subscription | None = None
+        self._inbox: Listener | None = None
         self._delivered = 0
         self._wanted = 0
         self._heard = 0.0
@@ -162,20 +159,16 @@ class LogReader:
         except ApiError as error:
             raise Unanswered(f"no consumer on {self._stream} just now: {error}") from error
         self._delivered, self._wanted, self._reconnects, self._broken = 0, 0, reconnects, False
-        self._inbox = await self._subscribe(name)
+        self._inbox = await self._listen(name)
         self._consumer = name
 
-    async def _subscribe(self, consumer: str) -> Subscription:
-        async def arrived(msg: Msg) -> None:
+    async def _listen(self, consumer: str) -> Listener:
+        def arrived(msg: Incoming) -> None:
             if consumer == self._consumer and not self._broken:
                 self._arrived(msg)
                 self._stirred.set()
 
-        client = self._link.client
-        try:
-            return await client.subscribe(client.new_inbox(), cb=arrived, pending_msgs_limit=0, pending_bytes_limit=0)
-        except nats_errors.Error as error:
-            raise Unanswered(f"cannot read {self._stream}: {error}") from error
+        return await self._link.client.listen(self._link.client.new_inbox(), arrived)
 
     async def _check_log(self, within: float | None) -> None:
         info = await _info(self._link, self._stream, within)
@@ -191,18 +184,18 @@ class LogReader:
         """Listen to the consumer no more; its name, if there was one."""
         name, inbox = self._consumer, self._inbox
         self._consumer = self._inbox = None
-        if inbox is not None and not self._link.client.is_closed:
-            await inbox.unsubscribe()
+        if inbox is not None:
+            await inbox.close()
         return name
 
-    def _arrived(self, msg: Msg) -> None:
+    def _arrived(self, msg: Incoming) -> None:
         self._heard = asyncio.get_running_loop().time()
         if msg.reply.startswith("$JS.ACK."):
             self._message(msg)
         else:
-            self._notice(msg.headers or {})
+            self._notice(msg.headers)
 
-    def _message(self, msg: Msg) -> None:
+    def _message(self, msg: Incoming) -> None:
         # $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.<time>.<pending>
         words = msg.reply.split(".")
         at = 4 if len(words) == 9 else 6
@@ -212,7 +205,7 @@ class LogReader:
             return
         self._delivered, self._seen = delivery, seq
         self._wanted -= 1
-        found = self._parse(Delivery(seq, msg.subject, msg.data, msg.headers or {}, time))
+        found = self._parse(Delivery(seq, time, msg))
         if found is not None:
             self._found.append(found)
 

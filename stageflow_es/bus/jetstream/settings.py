@@ -45,7 +45,7 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     plain_appends: int = 12
-    """Up to so many single-event appends go out as plain publishes, more as one atomic batch."""
+    """Up to so many events go out as plain publishes, more as one atomic batch."""
     batch_messages: int = 1000
     batch_bytes: int = 4 * 1024 * 1024
     page: int = 512

@@ -56,8 +56,8 @@ class JetStreamTimers:
     def _parse(self, delivery: Delivery) -> Fire | None:
         """None for a message that no timer of ours can have sent."""
         try:
-            body = msgspec.json.decode(delivery.data, type=_Body)
+            body = msgspec.json.decode(delivery.message.data, type=_Body)
         except msgspec.DecodeError:
             return None
-        session = self._names.session_of_fire(delivery.subject)
+        session = self._names.session_of_fire(delivery.message.subject)
         return Fire(seq=delivery.seq, session=session, timer=body.timer, n=body.n)

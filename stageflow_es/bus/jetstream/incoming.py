@@ -1,0 +1,50 @@
+"""A message as it came over the connection, its headers read only when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Incoming:
+    """One message. `reply` is empty where no answer is asked for."""
+
+    __slots__ = ("_head", "data", "reply", "subject")
+
+    def __init__(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
+        self.subject = subject.decode("utf-8", "backslashreplace")
+        self.reply = reply.decode("utf-8", "backslashreplace")
+        self.data = data
+        self._head = head
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The first value of each name; empty for what is no header block."""
+        return headers_of(self._head) or {}
+
+    @property
+    def status(self) -> str | None:
+        """The status line of a protocol message; None for an ordinary one."""
+        return self.headers.get("Status") if self._head and not self.data else None
+
+
+Take = Callable[[Incoming], None]
+
+
+def headers_of(block: bytes) -> dict[str, str] | None:
+    """A header block by name, the first value of each; None for what is none. A status line shows as `Status` and
+    `Description`."""
+    if not block:
+        return None
+    try:
+        first, *lines = block.decode().split("\r\n")
+    except ValueError:
+        return None
+    found: dict[str, str] = {}
+    status = first[len("NATS/1.0") :].strip()
+    if status:
+        found = {"Status": status[:3], "Description": status[3:].strip()}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(name.strip(), value.strip())
+    return found
