@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class FeedEvent(msgspec.Struct, frozen=True):
+class FeedEvent(msgspec.Struct, frozen=True, gc=False):
     """One committed event of some session. `seq` is the stream's sequence, not the session's n."""
 
     seq: int

@@ -80,6 +80,7 @@ class Partition:
         self._handed_over = False
         self.serving = asyncio.Event()
         self.held_until = held_until
+        self._time = asyncio.get_running_loop().time
 
     # --- life ---
 
@@ -280,7 +281,7 @@ class Partition:
         self.engine.watchdog.doing = work
 
     def holds(self) -> bool:
-        return asyncio.get_running_loop().time() < self.held_until
+        return self._time() < self.held_until
 
     def renewed(self, until: float) -> None:
         """The lease is ours until then, by the event loop's clock. Runs that were held back when it lapsed begin."""

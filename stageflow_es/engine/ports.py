@@ -38,14 +38,14 @@ class LogRecreated(BusError):
     """A floor lies above the log's last sequence, or its creation time differs: this is a different log."""
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """One event as the log holds it. `seq` is the stream's sequence, not the session's n."""
 
     seq: int
     data: bytes
 
 
-class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
+class CommandMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One command as the bus accepted it, not yet parsed."""
 
     seq: int
@@ -56,7 +56,7 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
 
 
-class Fire(msgspec.Struct, frozen=True, kw_only=True):
+class Fire(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A timer that fired. `n` is the session's version when it was set: a head below it is a stale read."""
 
     seq: int
@@ -65,7 +65,7 @@ class Fire(msgspec.Struct, frozen=True, kw_only=True):
     n: int = 0
 
 
-class ListedSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ListedSession(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A session that was active when a checkpoint was written. `running`: one of its stages had begun."""
 
     n: int

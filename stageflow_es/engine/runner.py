@@ -75,7 +75,7 @@ class StageRun:
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._dead = False
         self._park: asyncio.TimerHandle | None = None
-        self._stopwatch = Stopwatch(stage.timeout, self._time_out)
+        self._stopwatch: Stopwatch | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -91,6 +91,12 @@ class StageRun:
     def idempotency_key(self) -> str:
         """The same in every run and retry of this visit of the node."""
         return f"{self.session.id}:{self.id.scope}:{self._node.id}:{self.id.visit}"
+
+    @property
+    def _time(self) -> Stopwatch:
+        if self._stopwatch is None:
+            self._stopwatch = Stopwatch(self._stage.timeout, self._time_out)
+        return self._stopwatch
 
     @property
     def may_retry(self) -> bool:
@@ -133,7 +139,8 @@ class StageRun:
     def cancel(self) -> None:
         """End the run without a report."""
         self._dead = True
-        self._stopwatch.stop()
+        if self._stopwatch is not None:
+            self._stopwatch.stop()
         self._forget_park()
         if self._task is not None:
             self._task.cancel()
@@ -147,7 +154,7 @@ class StageRun:
             await self._run_stage()
             report = self._completion()
         except asyncio.CancelledError:
-            if self._dead or not self._stopwatch.expired:
+            if self._dead or not self._time.expired:
                 if not self._dead:
                     self._finish(self._failure("CancelledError", "the stage was cancelled from inside"))
                 raise
@@ -160,7 +167,7 @@ class StageRun:
         loop = asyncio.get_running_loop()
         runtime: StageRuntime = ThreadRuntime(self, loop) if self._stage.blocking else self
         stage = self._bind(runtime)
-        self._stopwatch.start()
+        self._time.start()
         if self._stage.blocking:
             await run_in_thread(stage)
         else:
@@ -177,12 +184,14 @@ class StageRun:
         return self.instance
 
     def _finish(self, report: cmd.AnyCommand) -> None:
-        self._stopwatch.stop()
+        if self._stopwatch is not None:
+            self._stopwatch.stop()
         self._forget_park()
         if not self._dead:
             self._dead = True
             self._actor.workers.finished(self)
             self._actor.post(ReportItem(report, None))
+        self.instance = self._stopwatch = None  # they point back here: without cycles nothing waits for a collection
 
     def _completion(self) -> cmd.AnyCommand:
         if self._recorded and (leftover := self._not_repeated()):
@@ -269,14 +278,14 @@ class StageRun:
         return done
 
     async def _durably(self, report: type[cmd.RunReport], **fields: Any) -> None:
-        with self._stopwatch.paused():
+        with self._time.paused():
             await self._report(report, **fields)
         if self._dead:
             raise asyncio.CancelledError
 
     async def _answer(self, key: str) -> Any:
         """Wait until the recorded call is closed, durably, and return what it came to."""
-        with self._stopwatch.paused_if(self._alone()):
+        with self._time.paused_if(self._alone()):
             while (record := self._closed(key)) is None:
                 future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting[key] = future

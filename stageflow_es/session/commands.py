@@ -15,7 +15,7 @@ Action = Literal["pause", "resume", "stop", "skip", "retry"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
-class RunId(msgspec.Struct, frozen=True):
+class RunId(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one visit of one node: the scope, the `n` of the event that brought the cursor, the attempt."""
 
     scope: str
@@ -26,7 +26,7 @@ class RunId(msgspec.Struct, frozen=True):
         return f"{self.scope}#{self.visit}.{self.attempt}"
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command"):
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="command"):
     """`at`: RFC 3339, UTC, the time of the events it leads to; `by`: the engine that decides it."""
 
     at: str

@@ -16,7 +16,7 @@ Cause = int | str | None
 """What brought an event about: a command's sequence, a timer's id, a stage run's id; None: it was due."""
 
 
-class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A failure as data: what a fallback reads under `$error`, and what a failed session reports."""
 
     type: str
@@ -26,14 +26,14 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int | None = None
 
 
-class BranchFailure(msgspec.Struct, frozen=True, kw_only=True):
+class BranchFailure(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A branch or item that failed under a join that went on without it."""
 
     branch: str
     error: ErrorInfo
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type"):
     """The envelope: whose event, its number within the session, when, which engine, why, and the hash before it."""
 
     session: str

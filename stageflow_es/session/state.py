@@ -29,7 +29,7 @@ ENDED: frozenset[str] = frozenset({"completed", "stopped", "archived"})
 RECENT_COMMANDS = 64
 
 
-class Record(msgspec.Struct, kw_only=True):
+class Record(msgspec.Struct, kw_only=True, gc=False):
     """What one durable call of a stage came to. `kind`: emit, step, wait, sleep. `open` while it is waited for;
     `alone` when the stage does nothing else meanwhile."""
 
@@ -41,7 +41,7 @@ class Record(msgspec.Struct, kw_only=True):
     timer: str | None = None
 
 
-class Run(msgspec.Struct, kw_only=True):
+class Run(msgspec.Struct, kw_only=True, gc=False):
     """A stage in progress: its attempt, the arguments as they were when the cursor came, and its recorded calls.
 
     `blocked` counts what it waits for and does nothing else meanwhile: open calls made alone, and a retry's delay.
@@ -62,7 +62,7 @@ class Run(msgspec.Struct, kw_only=True):
         return RunId(scope, self.visit, self.attempt)
 
 
-class Join(msgspec.Struct, kw_only=True):
+class Join(msgspec.Struct, kw_only=True, gc=False):
     """A parallel, map or subpipeline node in progress: who is still inside, and what the others came to."""
 
     open: dict[str, None] = {}
@@ -121,7 +121,7 @@ class Scope:
         self.join: Join | None = None
 
 
-class Timer(msgspec.Struct, frozen=True, kw_only=True):
+class Timer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An open timer: when it is due and which call of which run it belongs to (`key` is empty for a retry's delay)."""
 
     due: str
@@ -131,7 +131,7 @@ class Timer(msgspec.Struct, frozen=True, kw_only=True):
     n: int = 0
 
 
-class Wait(msgspec.Struct, frozen=True, kw_only=True):
+class Wait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An open wait for an input."""
 
     type: str
@@ -141,7 +141,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     timer: str | None = None
 
 
-class BufferedInput(msgspec.Struct, frozen=True, kw_only=True):
+class BufferedInput(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An input nobody waited for yet. `n`: its event; `seq`: its command."""
 
     n: int
@@ -149,7 +149,7 @@ class BufferedInput(msgspec.Struct, frozen=True, kw_only=True):
     payload: Any = None
 
 
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The last event refused a command: its rejection has to be published before anything else happens here."""
 
     command_seq: int

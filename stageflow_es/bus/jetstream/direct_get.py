@@ -19,7 +19,7 @@ from stageflow_es.engine.ports import Unanswered
 _ATTEMPTS = 3
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """One stored message. `marker`: it says that its key was deleted."""
 
     seq: int
@@ -28,7 +28,7 @@ class Stored(msgspec.Struct, frozen=True):
     marker: bool = False
 
 
-class _Base64(msgspec.Struct, frozen=True):
+class _Base64(msgspec.Struct, frozen=True, gc=False):
     data: bytes = b""
     hdrs: bytes = b""
 

@@ -5,6 +5,7 @@ sequence.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from stageflow_es.bus.jetstream.direct_get import from_leader, page
 from stageflow_es.bus.jetstream.group_commit import Append, GroupCommit
@@ -16,6 +17,8 @@ from stageflow_es.engine.ports import Refused, StoredEvent
 _HEADERS = 512
 """More than the headers of an append take of the server's max_payload."""
 _LARGEST_APPEND = 32 * 1024 * 1024
+_SUBJECTS = 4096
+"""Sessions whose subject is kept at hand."""
 
 
 class JetStreamEventLog:
@@ -25,12 +28,13 @@ class JetStreamEventLog:
         self._link = link
         self._settings = settings
         self._names = Names(settings.prefix)
+        self._subject = lru_cache(_SUBJECTS)(self._subject_of)
         batches = link.client.new_inbox().rsplit(".", 1)[1]
         self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
 
     async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
         self._check(session, events)
-        append = Append(session, self._names.append(session), events, expected)
+        append = Append(session, self._subject(session), events, expected)
         self._commit.submit(append)
         return await append.answer
 
@@ -74,8 +78,10 @@ class JetStreamEventLog:
         stored = await from_leader(self._link, self._names.events, {"seq": seq})
         return self._names.session_of_event(stored.subject) if stored else None
 
+    def _subject_of(self, session: str) -> bytes:
+        return self._names.append(check_session_id(session)).encode()
+
     def _check(self, session: str, events: Sequence[bytes]) -> None:
-        check_session_id(session)
         if not 0 < len(events) <= self._settings.batch_messages:
             most = self._settings.batch_messages
             raise Refused(f"session {session}: {len(events)} events in one append; 1 to {most} can be stored together")

@@ -36,9 +36,9 @@ class Append:
 
     __slots__ = ("answer", "events", "expected", "session", "size", "subject")
 
-    def __init__(self, session: str, subject: str, events: Sequence[bytes], expected: int) -> None:
+    def __init__(self, session: str, subject: bytes, events: Sequence[bytes], expected: int) -> None:
         self.session = session
-        self.subject = subject.encode()
+        self.subject = subject
         self.events = events
         self.expected = expected
         self.size = sum(map(len, events))

@@ -32,7 +32,7 @@ _PAUSE = 0.1
 _PATIENCE_AT_CLOSE = 1.0
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One message of a log, and its sequence there. `at`: when it was stored, nanoseconds since 1970."""
 
     seq: int

@@ -1,0 +1,96 @@
+"""The client's side of a benchmark: it publishes commands and sees the events as any subscriber does."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, Self
+
+import msgspec
+
+from benchmarks.stages import chain
+from stageflow_es.bus.jetstream import connect
+from stageflow_es.bus.jetstream.connection import Connection, Listener
+from stageflow_es.bus.jetstream.incoming import Incoming
+from stageflow_es.bus.jetstream.link import Link
+
+ENDS = (b'{"type":"session_completed"', b'{"type":"session_failed"', b'{"type":"session_stopped"')
+WAITS = b'{"type":"waiting_for_input"'
+PATIENCE = 30.0
+
+
+class Load:
+    """One connection. `events` counts what was seen."""
+
+    def __init__(self, connection: Connection, link: Link) -> None:
+        self.events = 0
+        self._connection = connection
+        self._link = link
+        self._ended: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._names = itertools.count(1)
+        self._listener: Listener | None = None
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        connection = await connect(url)
+        load = cls(connection, await Link.open(connection, PATIENCE))
+        load._listener = await connection.listen("stageflow.events.*", load._see)
+        await connection.flush()
+        return load
+
+    async def close(self) -> None:
+        await self._link.close()
+        await self._connection.close()
+
+    async def warm(self) -> None:
+        """Have one session run to its end: everything is up then. A start before the streams are there is sent again."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    await self.run(chain(10))
+                    return
+                except Exception:  # noqa: BLE001 - whatever is not there yet
+                    await asyncio.sleep(0.05)
+
+    async def run(self, pipeline: dict[str, Any]) -> str:
+        """Start a session and see it end; its id."""
+        session = await self.start(pipeline)
+        await self._ended[session]
+        del self._ended[session]
+        return session
+
+    async def start(self, pipeline: dict[str, Any]) -> str:
+        """Start a session; returns when the bus has the command."""
+        session = f"s{next(self._names)}"
+        loop = asyncio.get_running_loop()
+        self._ended[session], self._waiting[session] = loop.create_future(), loop.create_future()
+        body = msgspec.json.encode({"pipeline": pipeline})
+        await self._link.store(f"stageflow.command.start.{session}", body)
+        return session
+
+    async def input(self, session: str, payload: Any) -> None:
+        """Send the input `answer`."""
+        body = msgspec.json.encode({"type": "answer", "payload": payload})
+        await self._link.store(f"stageflow.command.input.{session}", body)
+
+    async def waits(self, session: str) -> None:
+        """Return once the session waits for its input."""
+        await self._waiting[session]
+
+    async def ended(self, session: str) -> None:
+        """Return once the session has ended."""
+        await self._ended[session]
+
+    def _see(self, message: Incoming) -> None:
+        self.events += 1
+        data = message.data
+        if data.startswith(ENDS):
+            told = self._ended
+        elif data.startswith(WAITS):
+            told = self._waiting
+        else:
+            return
+        future = told.get(message.subject.rsplit(".", 1)[1])
+        if future is not None and not future.done():
+            future.set_result(None)
