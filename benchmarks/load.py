@@ -44,13 +44,15 @@ class Load:
         await self._connection.close()
 
     async def warm(self) -> None:
-        """Have one session run to its end: everything is up then. A start before the streams are there is sent again."""
+        """Have one session run to its end: everything is up then. A start that comes before the streams are there is
+        sent again.
+        """
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
                     await self.run(chain(10))
                     return
-                except Exception:  # noqa: BLE001 - whatever is not there yet
+                except Exception:
                     await asyncio.sleep(0.05)
 
     async def run(self, pipeline: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from stageflow_es import BaseStage, register_stage
 
@@ -29,7 +29,7 @@ class Ask(BaseStage):
       answer: {type: any}
     """
 
-    allowed_inputs = [{"type": "answer"}]
+    allowed_inputs: ClassVar[list[dict[str, Any]]] = [{"type": "answer"}]
 
     async def run(self) -> None:
         answer = await self.wait_input("answer")

@@ -24,6 +24,8 @@ from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSe
 _HEADER = b"NATS/1.0\r\n"
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
+_LEAST_HALF = 24
+"""Appends that are not parted: a batch costs the server as much as several syncs, whatever is in it."""
 _LONGEST_CHAIN = 4
 """Events of one session that are published one by one rather than as a batch."""
 
@@ -83,9 +85,7 @@ class GroupCommit:
 
     async def _run(self) -> None:
         while True:
-            await self._arrived.wait()
-            await asyncio.sleep(0)  # whoever was answered just now may have more
-            chosen = self._choose()
+            chosen = self._choose(await self._room())
             try:
                 await self._commit(chosen)
             except Exception as error:
@@ -96,14 +96,26 @@ class GroupCommit:
                 for append in chosen:
                     append.failed(Unanswered("the bus was closed"))
 
-    def _choose(self) -> list[Append]:
-        """The next round: one append a session, oldest first, within a batch's limits; the cancelled are
-        dropped.
+    async def _room(self) -> int:
+        """Wait for appends, and say how many the next round takes. Those that came during the last round go at once,
+        all of them. If none did, the sessions move in step, and the server would idle while they think and they while
+        it writes: half of them go ahead, so that from then on the two halves take turns.
+        """
+        if self._pending:
+            return len(self._pending)
+        self._arrived.clear()
+        await self._arrived.wait()
+        await asyncio.sleep(0)  # whoever was answered just now may have more
+        return max(_LEAST_HALF, (len(self._pending) + 1) // 2)
+
+    def _choose(self, room: int) -> list[Append]:
+        """The next round: at most `room` appends, one a session, oldest first, within a batch's limits; the cancelled
+        are dropped.
         """
         chosen: dict[str, Append] = {}
         later: list[Append] = []
         messages = size = 0
-        while self._pending:
+        while self._pending and len(chosen) < room:
             append = self._pending.popleft()
             if append.answer.done():
                 continue
@@ -117,8 +129,6 @@ class GroupCommit:
                 break
             chosen[append.session] = append
         self._pending.extendleft(reversed(later))
-        if not self._pending:
-            self._arrived.clear()
         return list(chosen.values())
 
     async def _commit(self, appends: list[Append]) -> None:
