@@ -11,6 +11,7 @@
     paths        dotted context paths and the frames they read and write
     fold         stored bytes -> state, with the hash chain; sealing new events
     snapshot     a state as bytes and back
+    verify       a history against its definition; `retrace` derives each event again, `spelling` is about its bytes
 
 No clock, no randomness, no I/O: time and ids come in on commands.
 """
