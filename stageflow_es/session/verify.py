@@ -8,7 +8,7 @@ and after which delay, and which input a schema outside the history refused. An 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -22,10 +22,10 @@ from stageflow_es.session.retrace import derive
 from stageflow_es.session.spelling import Unreadable, body, check, differing, read
 from stageflow_es.session.state import State
 
-Kind = Literal["bytes", "newer", "chain", "definition", "transition", "tail", "archived"]
-"""What is wrong: no event at all; an event of a newer release; not the successor of the event before; begun with
-another definition; not what the definition leads to; the history ends elsewhere than was said; all but the last event
-was archived."""
+Kind = Literal["header", "bytes", "newer", "chain", "definition", "transition", "tail", "archived"]
+"""What is wrong: an export's header was changed; no event at all; an event of a newer release; not the successor of
+the event before; begun with another definition; not what the definition leads to; the history ends elsewhere than was
+said; all but the last event was archived."""
 
 LONGEST = 200
 """Characters of a value that a message shows."""
@@ -90,8 +90,9 @@ class Verifier:
         self.state = State(session or "", pipeline)
         self._pinned = pinned
 
-    def check(self, data: bytes) -> Broken | None:
-        """Take the next event's bytes; None: it follows. After a Broken the state is as before the event."""
+    def check(self, data: bytes, note: Callable[[State, ev.AnyEvent], None] | None = None) -> Broken | None:
+        """Take the next event's bytes; None: it follows. After a Broken the state is as before the event, unless the
+        event broke the definition. `note` is called with an event that follows and the state before it."""
         try:
             event = read(data)
             broken = self._chain(event) or self._transition(data, event)
@@ -99,7 +100,13 @@ class Verifier:
             return self._broken("newer" if problem.newer else "bytes", str(problem))
         if broken is not None:
             return broken
-        evolve(self.state, event)
+        if note is not None:
+            note(self.state, event)
+        try:
+            evolve(self.state, event)
+        except Exception as problem:
+            message = f"the definition cannot take it: {type(problem).__name__}: {_short(problem)}"
+            return self._broken("definition", message, n=event.n, found=event)
         self.state.head = hash_of(data)
         return None
 
