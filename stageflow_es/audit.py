@@ -20,6 +20,7 @@ from stageflow_es.session import State
 from stageflow_es.session.explain import Explainer, Explanation
 from stageflow_es.session.export import Damaged, Export, header_line, verify_export
 from stageflow_es.session.fold import hash_of
+from stageflow_es.session.spelling import Unreadable, read
 from stageflow_es.session.verify import Broken, Verified, Verifier, verify
 from stageflow_es.version import VERSION
 
@@ -57,15 +58,15 @@ def verify_history(
 
 
 def export_history(events: Iterable[bytes], definition: Definition) -> Iterator[bytes]:
-    """The lines of an export of a whole history, to be written to a file in this order.
-
-    Raises HistoryBroken for one that does not verify: what is exported can be trusted to be what happened.
-    """
-    pipeline, stored = _compiled(definition), list(events)
-    verdict = verify(pipeline, stored)
-    if isinstance(verdict, Broken):
-        raise HistoryBroken(verdict)
-    yield export_header(pipeline, verdict.session, stored[-1], verdict.count)
+    """The lines of an export of a whole history, to be written to a file in this order. It is of what was stored,
+    whether it verifies or not. Raises HistoryBroken when the events do not say what belongs in its header."""
+    stored = list(events)
+    try:
+        last = read(stored[-1] if stored else b"")
+    except Unreadable as problem:
+        broken = Broken(session="", n=len(stored), kind="bytes", message=f"the last event: {problem}")
+        raise HistoryBroken(broken) from None
+    yield export_header(_compiled(definition), last.session, stored[-1], len(stored))
     for data in stored:
         yield data + b"\n"
 
@@ -78,15 +79,8 @@ def export_header(pipeline: Pipeline, session: str, last: bytes, count: int) -> 
 
 def replay_history(history: History, definition: Definition | None = None, *, at: int | None = None) -> State:
     """The state as of event `at`, or of the last. Raises HistoryBroken when the history does not follow until there,
-    ValueError when it is shorter."""
-    with _opened(history, definition) as (verifier, events):
-        for data in events:
-            _take(verifier, data)
-            if verifier.state.n == at:
-                break
-    if at is not None and verifier.state.n != at:
-        raise ValueError(f"the history has {verifier.state.n} events, there is no event {at}")
-    return verifier.state
+    ValueError when there is no such event."""
+    return _fold(history, definition, at)
 
 
 def what_if(history: History, definition: Definition) -> Verified | Broken:
@@ -101,21 +95,29 @@ def what_if(history: History, definition: Definition) -> Verified | Broken:
 
 
 def explain_history(
-    history: History, definition: Definition | None = None, *, stages: Catalog | None = None
+    history: History,
+    definition: Definition | None = None,
+    *,
+    stages: Catalog | None = None,
+    at: int | None = None,
 ) -> Explanation:
-    """Why a session stands where its history ends. `stages`: what is known of the stage classes, to say how many
-    attempts they may take. Raises HistoryBroken when the history does not follow."""
+    """Why a session stands where its history ends, or stood at event `at`. `stages`: what is known of the stage
+    classes, to say how many attempts they may take. Raises as `replay_history` does."""
     explainer = Explainer(stages)
+    return explainer.explain(_fold(history, definition, at, explainer))
+
+
+def _fold(history: History, definition: Definition | None, at: int | None, explainer: Explainer | None = None) -> State:
+    note = None if explainer is None else explainer.before
     with _opened(history, definition) as (verifier, events):
-        for data in events:
-            _take(verifier, data, explainer)
-    return explainer.explain(verifier.state)
-
-
-def _take(verifier: Verifier, data: bytes, explainer: Explainer | None = None) -> None:
-    broken = verifier.check(data, None if explainer is None else explainer.before)
-    if broken is not None:
-        raise HistoryBroken(broken)
+        state = verifier.state
+        while state.n != at and (data := next(events, None)) is not None:
+            broken = verifier.check(data, note)
+            if broken is not None:
+                raise HistoryBroken(broken)
+    if not state.n or at not in (None, state.n):
+        raise ValueError(f"there is no event {at or 1}: the history has {state.n}")
+    return state
 
 
 @contextmanager

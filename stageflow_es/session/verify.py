@@ -83,10 +83,11 @@ def verify(
 class Verifier:
     """`verify`, one event at a time: `state` is where the session stands after those that followed.
 
-    `pinned=False` asks whether the history could have happened under another definition than its own.
+    `pinned=False` asks whether the history could have happened under another definition than its own. `pipeline` None
+    is for a history of which no definition is known, and refuses every beginning.
     """
 
-    def __init__(self, pipeline: Pipeline, session: str | None = None, *, pinned: bool = True) -> None:
+    def __init__(self, pipeline: Pipeline | None, session: str | None = None, *, pinned: bool = True) -> None:
         self.state = State(session or "", pipeline)
         self._pinned = pinned
 
@@ -145,9 +146,10 @@ class Verifier:
     def _beginning(self, event: ev.AnyEvent) -> Broken | None:
         if not isinstance(event, ev.SessionStarted):
             return self._broken("chain", f"a history begins with session_started, not with {_type(event)}", found=event)
-        digest = self.state.pipeline.digest
-        if self._pinned and event.digest != digest:
-            message = f"the session is pinned to definition {_short(event.digest)}, this one is {digest}"
+        known = getattr(self.state, "pipeline", None)
+        if known is None or (self._pinned and event.digest != known.digest):
+            given = "none is given" if known is None else f"this one is {known.digest}"
+            message = f"the session is pinned to definition {_short(event.digest)}, {given}"
             return self._broken("definition", message, found=event)
         return None
 
