@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from stageflow_es.session.export import Damaged, Export, header_line, verify_exp
 from stageflow_es.session.fold import hash_of
 from stageflow_es.session.spelling import Unreadable, read
 from stageflow_es.session.verify import Broken, Verified, Verifier, verify
-from stageflow_es.version import VERSION
 
 History = str | PathLike[str] | Iterable[bytes]
 Definition = Mapping[str, Any] | Pipeline | stageflow.Pipeline
@@ -74,7 +74,8 @@ def export_history(events: Iterable[bytes], definition: Definition) -> Iterator[
 def export_header(pipeline: Pipeline, session: str, last: bytes, count: int) -> bytes:
     """The first line of an export made now: of the `count` events of a session up to `last`."""
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return header_line(pipeline, session=session, count=count, head=hash_of(last), exported_at=at, stageflow=VERSION)
+    release, head = version("stageflow-es"), hash_of(last)
+    return header_line(pipeline, session=session, count=count, head=head, exported_at=at, stageflow=release)
 
 
 def replay_history(history: History, definition: Definition | None = None, *, at: int | None = None) -> State:

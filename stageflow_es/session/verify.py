@@ -96,7 +96,9 @@ class Verifier:
         event broke the definition. `note` is called with an event that follows and the state before it."""
         try:
             event = read(data)
-            broken = self._chain(event) or self._transition(data, event)
+            broken = self._chain(event)
+            if broken is None:
+                broken = self._transition(data, event)
         except Unreadable as problem:
             return self._broken("newer" if problem.newer else "bytes", str(problem))
         if broken is not None:
