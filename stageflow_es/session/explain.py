@@ -330,6 +330,7 @@ def _erred(event: ev.ConditionEvaluated, index: int) -> bool:
 
 
 def _tried(rule: Any, variables: tuple[str, ...], data: dict[str, Any], truthy: bool | None) -> TriedRule:
+    """A rule with what it read. The values are copied: the context goes on."""
     values = {name: read(data, tuple(name.split("."))) if name else data["payload"] for name in variables}
     return TriedRule(
         rule=rule,

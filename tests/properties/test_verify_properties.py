@@ -7,6 +7,7 @@ say can give it away.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -64,7 +65,7 @@ LEAVES_NO_TRACE = {
     "user_input",
     "waiting_for_input",
 }
-"""What may or may not have happened, or sooner or later, without moving a cursor: a history without it can be one too."""
+"""What may or may not have happened, sooner or later, without moving a cursor: a history without it can be one too."""
 
 
 def chained(documents: list[Document]) -> list[bytes]:
@@ -83,7 +84,7 @@ def walked(seed: int, longest: int = 150) -> tuple[Pipeline, list[Document]]:
 
 
 def changes(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Other values in place of one: of another size, of another type, with a bit more, with one thing changed inside."""
+    """Other values in place of one: of another size or type, with a bit more, with one thing changed inside."""
     match value:
         case bool():
             yield path, not value
@@ -186,7 +187,7 @@ def test_no_event_can_happen_twice(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_two_events_that_move_cursors_cannot_change_places(seed: int) -> None:
     pipeline, documents = walked(seed)
-    for index, (first, second) in enumerate(zip(documents, documents[1:], strict=False)):
+    for index, (first, second) in enumerate(pairwise(documents)):
         if not {first["type"], second["type"]} & LEAVES_NO_TRACE:
             forged = [*documents[:index], second, first, *documents[index + 2 :]]
             assert not verify(pipeline, chained(forged)), (first, second)
@@ -201,6 +202,36 @@ def test_nothing_happens_after_the_end(seed: int) -> None:
         found = verify(pipeline, chained([*documents, document]))
         assert isinstance(found, Broken), document
         assert found.n == len(documents) + 1
+
+
+STRANGE = [
+    b"NaN",
+    b"1" + b"0" * 5000,
+    b"-1e400",
+    b'"\\ud800"',
+    b'"\xff\xfe"',
+    b"[" * 500 + b"]" * 500,
+    b"[" * 100_000 + b"]" * 100_000,
+    b'{"a":1,"a":2}',
+    b'{"a..b.0":[null]}',
+    b"null",
+    b'""',
+    b'["a","a"]',
+    b"18446744073709551616",
+    b"-0",
+]
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=lambda value: str(value[:12]))
+def test_a_strange_value_anywhere_is_a_verdict_and_never_an_exception(strange: bytes) -> None:
+    pipeline, documents = walked(14, 40)
+    stored = chained(documents)
+    for index, document in enumerate(documents):
+        for name in document:
+            value = msgspec.json.encode({**msgspec.json.decode(stored[index]), name: msgspec.Raw(strange)})
+            verdict = verify(pipeline, [*stored[:index], value], session="s")
+            outside = name in FROM_OUTSIDE.get(document["type"], ()) or name in {*ANY, "error", "cause"}
+            assert outside or value == stored[index] or isinstance(verdict, Broken), (document, name)
 
 
 @pytest.mark.parametrize("seed", range(12))
