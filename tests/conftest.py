@@ -1,4 +1,5 @@
-"""What tests of several rooms share: one real NATS server for the whole run, started when a test first wants it."""
+"""What tests of several rooms share: one real NATS server for the whole run, started when a test first wants it; and
+that every history a test makes has to verify."""
 
 from __future__ import annotations
 
@@ -8,6 +9,16 @@ from pathlib import Path
 import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer
+
+from .histories import collect
+
+
+@pytest.fixture(autouse=True)
+def every_history_verifies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test's session may store what its definition does not lead to."""
+    stored = collect(monkeypatch)
+    yield
+    assert stored.broken() == []
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,8 @@ def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) 
         return _say(as_json, USAGE, "error", [str(wrong)])
     except StageFlowError as wrong:
         return _say(as_json, OPERATOR, "error", [str(wrong)])
+    except RecursionError:
+        return _say(as_json, REFUSED, "error", ["a value in there is nested too deeply to be shown"])
     except TimeoutError:
         return _say(as_json, TIMED_OUT, "error", ["the time given ran out"])
     except (KeyboardInterrupt, asyncio.CancelledError):
