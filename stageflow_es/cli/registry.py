@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pipelines": ("pipelines", "list, show and compare registered pipelines"),
     "stages": ("stages", "list the stages a pipeline may use"),
     "start": ("start", "start a session"),
+    "fork": ("fork", "start a session where another one stood"),
     "input": ("input", "send an input to a session"),
     "pause": ("control", "let a session's running stages finish and start none"),
     "resume": ("control", "let a paused session go on"),

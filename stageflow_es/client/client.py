@@ -24,7 +24,7 @@ from stageflow_es.client.queries import Queries, SessionInfo
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.errors import DefinitionError, OperatorError
 from stageflow_es.pipeline import Pipeline, canonical, validate
-from stageflow_es.session.wire import StartBody
+from stageflow_es.session.wire import ForkBody, ForkPoint, StartBody
 
 CONNECT_WITHIN = 2.0
 REQUEST_WITHIN = 5.0
@@ -94,6 +94,37 @@ class Client:
                 return await self.start(**arguments)
 
         return list(await asyncio.gather(*map(one, starts)))
+
+    async def fork(
+        self,
+        source: str,
+        at: int | None = None,
+        *,
+        session: str | None = None,
+        pipeline: Definition | None = None,
+        payload: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        paused: bool = False,
+        id: str | None = None,
+        wait: bool = True,
+    ) -> SessionHandle:
+        """Start a session where `source` stood as of its event `at`, its latest when not given; `source` goes on as it
+        is. What a fork takes over is in `stageflow_es.session.fork`.
+
+        `pipeline`: go on under another definition, in which all nodes in progress have to be; `payload`: keys of the
+        context to replace; `labels` are added to the source's. The rest is as for `start`. Raises CommandRejected.
+        """
+        handle = self.session(session or token_hex(10))
+        named = pipeline if pipeline is None or isinstance(pipeline, str) else _document(pipeline)
+        body = ForkBody(
+            fork=ForkPoint(session=source, at=at),
+            pipeline=named,
+            payload=dict(payload or {}),
+            labels=dict(labels or {}),
+            paused=paused,
+        )
+        await self.send("start", handle.id, body, id=id, wait=wait)
+        return handle
 
     def session(self, id: str) -> SessionHandle:
         """A handle on a session, whether it exists or not."""
