@@ -1,4 +1,4 @@
-"""`stageflow fork`: start a session where another one stood, to repair what went wrong without losing what went well."""
+"""`stageflow fork`: start a session where another one stood, to mend what went wrong and keep what went well."""
 
 from __future__ import annotations
 
