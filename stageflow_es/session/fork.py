@@ -45,8 +45,18 @@ TAKEN_OVER = (
 
 def origin_of(state: State) -> ev.Origin:
     """What the first event of a fork says of the state it begins from. The state's place in its stream is left out."""
-    image = msgspec.structs.replace(image_of(state), seq=0)
-    return ev.Origin(session=state.session, n=state.n, head=state.head, state=msgspec.to_builtins(image))
+    image = msgspec.json.encode(msgspec.structs.replace(image_of(state), seq=0))
+    return ev.Origin(session=state.session, n=state.n, head=state.head, state=msgspec.json.decode(image))
+
+
+def check_origin(origin: ev.Origin, pipeline: Pipeline) -> None:
+    """Raises ValueError when an origin does not hold the image of a state of its session that can be forked so."""
+    image = msgspec.convert(origin.state, Image)
+    if (image.session, image.n, image.head) != (origin.session, origin.n, origin.head):
+        raise ValueError("the state a fork begins from is not of the event it names")
+    state = restored(image, pipeline)
+    if origin_of(state) != origin or objections(state, pipeline):
+        raise ValueError("the state a fork begins from is none that can be forked")
 
 
 # --- what may be forked ----------------------------------------------------------------------------------------

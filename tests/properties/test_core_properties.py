@@ -15,6 +15,7 @@ from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import TRANSITIONS
 from stageflow_es.session.fork import objections, origin_of
 from stageflow_es.session.snapshot import dump, load
+from stageflow_es.session.verify import verify
 from stageflow_es.testing.generate import random_pipeline
 from stageflow_es.testing.scenario import Scenario
 
@@ -180,6 +181,7 @@ def test_a_fork_at_any_event_is_a_session_like_every_other(seed: int) -> None:
         fork = Walk(seed).fork(state)
         assert dump(state) == before
         assert dump(folded(s.pipeline, fork.history, "f")) == dump(fork.state)
+        assert verify(s.pipeline, fork.history)
         assert fork.state.runs or not fork.state.active, "it lives, and nothing can ever happen"
 
 

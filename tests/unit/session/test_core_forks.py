@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stageflow_es.pipeline import Pipeline
@@ -9,6 +10,7 @@ from stageflow_es.session import State, apply
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.fork import objections, origin_of
 from stageflow_es.session.snapshot import dump, load
+from stageflow_es.session.verify import Broken, verify
 from stageflow_es.testing.scenario import (
     Scenario,
     completed,
@@ -306,3 +308,46 @@ def test_a_definition_that_differs_elsewhere_fits() -> None:
         s = source(document, v=[1])
         f = fork(s, pipeline={**document, "metadata": {"mended": True}})
         assert f.state.current_nodes() == s.state.current_nodes()
+
+
+# --- verified ---
+
+
+@pytest.mark.parametrize("later", [0, 10])
+def test_a_forks_history_verifies_with_nothing_but_its_definition(later: float) -> None:
+    s = source(v=1).when(steps("x", 1), sent("go", 1), completed(writes={"v": 2}), waits("stop", timeout=4.0))
+    f = fork(s, later=later, v=3).when(waits("go", key="wait:go:0"), fires("1-t5"), completed())
+    assert f.state.status == "completed"
+    assert verify(f.pipeline, f.history)
+
+
+def test_a_fork_under_another_definition_verifies_with_that_one() -> None:
+    s = source(v=1).when(completed(writes={"v": 2, "w": 3}))
+    f = fork(s, pipeline=changed(TWO, "b", arguments={"v": "w"})).when(completed())
+    assert verify(f.pipeline, f.history)
+    assert not verify(s.pipeline, f.history)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"n": 3},
+        {"head": "0" * 64},
+        {"session": "other"},
+        {"state": {}},
+        {"state": {"scopes": [{"path": "", "kind": "root", "node": "nowhere", "root": {}}]}},
+        {"state": {"runs": ["gone"]}},
+        {"state": {"waits": {"w9": {"type": "x", "scope": "gone", "key": "k"}}}},
+        {"state": {"outcome": "completed"}},
+        {"state": {"surprise": 1}},
+    ],
+)
+def test_a_forged_beginning_does_not_verify(forged: dict[str, Any]) -> None:
+    s = source(v=1).when(waits("go"))
+    first = msgspec.json.decode(fork(s).history[0])
+    changes = forged.pop("state", None)
+    first["fork"] |= forged
+    if changes is not None:
+        first["fork"]["state"] = changes and first["fork"]["state"] | changes
+    verdict = verify(s.pipeline, [msgspec.json.encode(first)])
+    assert isinstance(verdict, Broken)
