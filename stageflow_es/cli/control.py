@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from stageflow_es.cli import console
 from stageflow_es.cli.options import OK, REFUSED, UsageError, add_answer, add_connection, with_client
@@ -13,6 +13,8 @@ from stageflow_es.cli.selecting import add_selection, meant, selection, shown
 if TYPE_CHECKING:
     from stageflow_es.client import BulkAnswer, Client, Selection
     from stageflow_es.client.bulk import BulkAction
+
+OUTCOMES: tuple[Literal["accepted", "rejected", "unanswered"], ...] = ("accepted", "rejected", "unanswered")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +83,8 @@ def _many(args: argparse.Namespace, wanted: Selection | None) -> int:
 
 def _summary(args: argparse.Namespace, answers: list[BulkAnswer]) -> int:
     """Print what became of all of them; the exit code."""
-    numbers = {
-        kind: sum(answer.outcome == kind for answer in answers) for kind in ("accepted", "rejected", "unanswered")
-    }
+    outcomes = [answer.outcome for answer in answers]
+    numbers = {kind: outcomes.count(kind) for kind in OUTCOMES}
     if args.json:
         console.emit({"action": args.action, **numbers})
     else:

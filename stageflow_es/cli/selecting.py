@@ -92,9 +92,7 @@ def meant(args: argparse.Namespace, what: str, rows: Sequence[SessionInfo], pass
     if args.yes or not rows:
         return True
     if args.json or not sys.stdin.isatty():
-        raise UsageError(
-            f"{what} {_many(len(rows))}: say --yes, for there is nobody to ask, or --dry-run to look first"
-        )
+        raise UsageError(f"{what} {_many(len(rows))}: nobody to ask: say --yes, or --dry-run to look")
     sys.stderr.write(f"{what} {_many(len(rows))}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
