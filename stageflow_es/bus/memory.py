@@ -118,6 +118,11 @@ class MemoryEventLog:
         history = self._sessions.get(session, [])
         return history[bisect_right(history, after, key=_seq) :]
 
+    async def forget(self, session: str, before: int) -> None:
+        """Forget the session's events with a sequence below `before`; its last event always stays."""
+        history = self._sessions.get(session, [])
+        del history[: min(bisect_right(history, before - 1, key=_seq), max(len(history) - 1, 0))]
+
 
 class _Log:
     """Messages in the order they came, each in one partition, and whoever waits for more."""

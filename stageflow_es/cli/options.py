@@ -40,9 +40,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs: JSON, one object a line")
 
 
-def add_answer(parser: argparse.ArgumentParser) -> None:
-    """How a command is sent."""
-    parser.add_argument("--id", metavar="KEY", help="idempotency key: the same key is applied once")
+def add_answer(parser: argparse.ArgumentParser, *, key: str = "--id") -> None:
+    """How a command is sent. `key`: the option that names its idempotency key."""
+    parser.add_argument(key, dest="id", metavar="KEY", help="idempotency key: the same key is applied once")
     parser.add_argument("--no-wait", action="store_true", help="return when the bus has it, not when it is applied")
     parser.add_argument(
         "--patience", type=float, default=30, metavar="SECONDS", help="how long to wait for an engine (%(default)s)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -74,8 +75,9 @@ def value(content: Any) -> str:
 def detail(event: Any) -> str:
     """What else there is to say about an event."""
     match event:
-        case ev.SessionStarted(pipeline=pipeline, digest=digest, payload=payload):
-            return f"{plain(pipeline or '')}@{digest[:12]} {value(payload)}".lstrip("@")
+        case ev.SessionStarted(pipeline=pipeline, digest=digest, payload=payload, fork=fork):
+            begun = f"{plain(pipeline or '')}@{digest[:12]} {value(payload)}".lstrip("@")
+            return begun if fork is msgspec.UNSET else f"fork of {plain(fork.session)} at {fork.n}, {begun}"
         case ev.SessionCompleted(result=result):
             return value(result)
         case (

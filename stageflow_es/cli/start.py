@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from stageflow_es.cli import console
@@ -28,17 +29,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session", metavar="ID", help="the session's id (made up when not given)")
     parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="to find it again with list")
     parser.add_argument("--paused", action="store_true", help="begin paused")
-    parser.add_argument("--watch", action="store_true", help="then print its events until it ends")
-    parser.add_argument("--wait", action="store_true", help="then wait for its end and print the result")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long --wait waits (for ever)")
+    add_ending(parser)
     add_answer(parser)
     add_connection(parser)
     parser.set_defaults(run=run)
 
 
+def add_ending(parser: argparse.ArgumentParser) -> None:
+    """What becomes of the command once the session has begun."""
+    parser.add_argument("--watch", action="store_true", help="then print its events until it ends")
+    parser.add_argument("--wait", action="store_true", help="then wait for its end and print the result")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long --wait waits (for ever)")
+
+
 def run(args: argparse.Namespace) -> int:
-    if args.watch and args.wait:
-        raise UsageError("--watch or --wait, not both")
     arguments: dict[str, Any] = {
         "pipeline": pipeline_argument(args.pipeline),
         "payload": json_object(args.payload, args.set),
@@ -49,8 +53,16 @@ def run(args: argparse.Namespace) -> int:
         "wait": not args.no_wait,
     }
 
+    return begin(args, lambda client: client.start(**arguments))
+
+
+def begin(args: argparse.Namespace, start: Callable[[Client], Awaitable[SessionHandle]]) -> int:
+    """Begin a session, and see it through as far as the arguments ask."""
+    if args.watch and args.wait:
+        raise UsageError("--watch or --wait, not both")
+
     async def work(client: Client) -> int:
-        session = await client.start(**arguments)
+        session = await start(client)
         if args.watch:
             from stageflow_es.cli.watch import follow
 

@@ -11,6 +11,8 @@
 - `commands`  sending a command and learning what became of it
 - `follow`    a session's events, stored ones first, then live, without a gap; `journal` reads the stored ones
 - `outcome`   how a session ended
+- `selection` which sessions an operator means, and `bulk`: one command to all of them
+- `archiving` a finished session's history into a file, and off the bus
 - `queries`   asking the query service
 
 Only NATS is needed: commands are published, events read from the stream where no query service answers.
@@ -19,17 +21,25 @@ Only NATS is needed: commands are published, events read from the stream where n
 from __future__ import annotations
 
 from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.archiving import Archived, Archivist, NotArchived
+from stageflow_es.client.bulk import BulkAnswer
 from stageflow_es.client.client import Client, connect
 from stageflow_es.client.follow import UnknownEvent
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.outcome import Outcome
 from stageflow_es.client.queries import QueryRefused, SessionInfo
+from stageflow_es.client.selection import Selection
 
 __all__ = [
     "Address",
+    "Archived",
+    "Archivist",
+    "BulkAnswer",
     "Client",
+    "NotArchived",
     "Outcome",
     "QueryRefused",
+    "Selection",
     "SessionHandle",
     "SessionInfo",
     "UnknownEvent",

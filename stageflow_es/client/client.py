@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
 from typing import Any
@@ -11,21 +13,28 @@ from typing import Any
 import msgspec
 
 from stageflow_es import stageflow
+from stageflow_es.bus.jetstream.command_log import JetStreamCommandLog
 from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
 from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
+from stageflow_es.bus.jetstream.event_log import JetStreamEventLog
 from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.archiving import Archivist
 from stageflow_es.client.auditing import Record
+from stageflow_es.client.bulk import AT_ONCE as BULK_AT_ONCE
+from stageflow_es.client.bulk import BulkAction, BulkAnswer, control_all, takes
 from stageflow_es.client.commands import Sender
 from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries, SessionInfo
+from stageflow_es.client.selection import Selection, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.errors import DefinitionError, OperatorError
 from stageflow_es.pipeline import Pipeline, canonical, validate
-from stageflow_es.session.wire import StartBody
+from stageflow_es.session.wire import ForkBody, ForkPoint, StartBody
 
 CONNECT_WITHIN = 2.0
 REQUEST_WITHIN = 5.0
@@ -96,6 +105,37 @@ class Client:
 
         return list(await asyncio.gather(*map(one, starts)))
 
+    async def fork(
+        self,
+        source: str,
+        at: int | None = None,
+        *,
+        session: str | None = None,
+        pipeline: Definition | None = None,
+        payload: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str] | None = None,
+        paused: bool = False,
+        id: str | None = None,
+        wait: bool = True,
+    ) -> SessionHandle:
+        """Start a session where `source` stood as of its event `at`, its latest when not given; `source` goes on as it
+        is. What a fork takes over is in `stageflow_es.session.fork`.
+
+        `pipeline`: go on under another definition, in which all nodes in progress have to be; `payload`: keys of the
+        context to replace; `labels` are added to the source's. The rest is as for `start`. Raises CommandRejected.
+        """
+        handle = self.session(session or token_hex(10))
+        named = pipeline if pipeline is None or isinstance(pipeline, str) else _document(pipeline)
+        body = ForkBody(
+            fork=ForkPoint(session=source, at=at),
+            pipeline=named,
+            payload=dict(payload or {}),
+            labels=dict(labels or {}),
+            paused=paused,
+        )
+        await self.send("start", handle.id, body, id=id, wait=wait)
+        return handle
+
     def session(self, id: str) -> SessionHandle:
         """A handle on a session, whether it exists or not."""
         return SessionHandle(self, id)
@@ -117,6 +157,41 @@ class Client:
             cursor = found.cursor
             if cursor is None:
                 return
+
+    def select(self, wanted: Selection) -> AsyncGenerator[SessionInfo]:
+        """The sessions of a selection, as the projection has them. Raises OperatorError when no query service
+        answers."""
+        return select(self, wanted)
+
+    async def bulk(
+        self,
+        action: BulkAction,
+        wanted: Selection | Iterable[SessionInfo],
+        *,
+        reason: str | None = None,
+        at_once: int = BULK_AT_ONCE,
+    ) -> AsyncGenerator[BulkAnswer]:
+        """Pause, resume, stop or retry every session of a selection that can take it; the answers as they come.
+
+        Sessions that cannot take it (see `bulk.APPLIES`) are left alone. Repeated, it acts on no session twice at the
+        same version. Ended early, what was not sent is not sent.
+        """
+        rows = [row async for row in select(self, wanted)] if isinstance(wanted, Selection) else list(wanted)
+        chosen = [row for row in rows if takes(row, action)]
+        async with aclosing(control_all(self, action, chosen, reason=reason, at_once=at_once)) as answers:
+            async for answer in answers:
+                yield answer
+
+    @asynccontextmanager
+    async def archivist(self, directory: Path | str, *, include_failed: bool = False) -> AsyncGenerator[Archivist]:
+        """What archives sessions into a directory; its `archive(session)` does it for one."""
+        settings = BusSettings(prefix=self.names.prefix)
+        events = JetStreamEventLog(self.link, settings)
+        reject = JetStreamCommandLog(self.link, settings).reject
+        try:
+            yield Archivist(events, self.definitions, reject, Path(directory), include_failed=include_failed)
+        finally:
+            await events.close()
 
     # --- pipelines ---
 

@@ -9,9 +9,12 @@ from stageflow_es import __version__
 Json = dict[str, Any]
 
 _COMMANDS = {
-    "start": ("StartBody", "Begin a session. The session id is the subject's last token."),
-    "input": ("InputBody", "Send an input: it wakes every stage that waits for its type, or is kept for the next."),
-    "control": ("ControlBody", "Pause, resume, stop, skip or retry a session."),
+    "start": (
+        ["StartBody", "ForkBody"],
+        "Begin a session, or one where another stood. The session id is the subject's last token.",
+    ),
+    "input": (["InputBody"], "Send an input: it wakes every stage that waits for its type, or is kept for the next."),
+    "control": (["ControlBody"], "Pause, resume, stop, skip or retry a session."),
 }
 _QUERIES = {
     "session.get": ("One session's row.", {"session": "string"}, "SessionInfo"),
@@ -75,11 +78,16 @@ def _command_channels() -> Json:
     return {
         f"command.{kind}": _channel(
             f"{{prefix}}.command.{kind}.{{session}}",
-            {kind: {"summary": summary, "headers": _KEY, "payload": {"$ref": f"./commands.schema.json#/$defs/{body}"}}},
+            {kind: {"summary": summary, "headers": _KEY, "payload": _one_of(bodies)}},
             session=True,
         )
-        for kind, (body, summary) in _COMMANDS.items()
+        for kind, (bodies, summary) in _COMMANDS.items()
     }
+
+
+def _one_of(bodies: list[str]) -> Json:
+    references: list[Json] = [{"$ref": f"./commands.schema.json#/$defs/{body}"} for body in bodies]
+    return references[0] if len(references) == 1 else {"oneOf": references}
 
 
 def _answer_channels() -> Json:

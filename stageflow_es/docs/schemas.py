@@ -19,7 +19,7 @@ from stageflow_es.client.queries import SessionInfo, SessionPage
 from stageflow_es.docs.asyncapi import asyncapi
 from stageflow_es.pipeline.schema import pipeline_schema
 from stageflow_es.session.events import AnyEvent
-from stageflow_es.session.wire import ControlBody, InputBody, Rejection, StartBody
+from stageflow_es.session.wire import ControlBody, ForkBody, InputBody, Rejection, StartBody
 
 DIRECTORY = Path(__file__).parents[2] / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -38,7 +38,7 @@ def documents() -> dict[str, str]:
     return files
 
 
-_COMMANDS = (StartBody, InputBody, ControlBody, Rejection)
+_COMMANDS = (StartBody, ForkBody, InputBody, ControlBody, Rejection)
 _SNAPSHOT = (SessionInfo, SessionPage)
 
 

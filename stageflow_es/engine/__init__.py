@@ -9,7 +9,7 @@ runner       one run of one stage; stage_view is the session as the stage sees i
 awaiting     which stages never suspend, and need no task
 threads      stages that block, in threads; `watchdog` names those that block without saying so
 places       how many sessions run stages at once
-intake       from a message on the bus to a command of the core
+intake       from a message on the bus to a command of the core; `forking` reads what a fork begins from
 definitions  pipelines by digest and by name
 loading      a session's state from its history
 local        sessions in this process, without a server: StageFlow's own API

@@ -53,7 +53,7 @@ class Engine:
         self.stages = dict(get_stages() if stages is None else stages)
         self.catalog = {stage: spec_of(class_) for stage, class_ in self.stages.items()}
         self.pipelines = Library(bus.definitions)
-        self.intake = Intake(self.pipelines, self.catalog, self.clock, name)
+        self.intake = Intake(self.pipelines, self.catalog, self.clock, name, bus.events)
         self.places = Places(self.settings.max_running)
         self._loader = Loader(bus.events, self.pipelines)
         self._held: dict[int, _Held] = {}

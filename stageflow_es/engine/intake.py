@@ -8,11 +8,12 @@ import structlog
 
 from stageflow_es.engine.clock import Clock, rfc3339
 from stageflow_es.engine.definitions import Library
-from stageflow_es.engine.ports import CommandMessage
+from stageflow_es.engine.forking import Forks
+from stageflow_es.engine.ports import CommandMessage, EventLog
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Catalog, Pipeline
 from stageflow_es.session import commands as cmd
-from stageflow_es.session.wire import ControlBody, InputBody, StartBody, parse_command
+from stageflow_es.session.wire import ControlBody, ForkBody, InputBody, StartBody, parse_command
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +24,12 @@ SHOWN = 200
 class Intake:
     """Parses commands and finds the pipelines they start."""
 
-    def __init__(self, library: Library, catalog: Catalog, clock: Clock, by: str) -> None:
+    def __init__(self, library: Library, catalog: Catalog, clock: Clock, by: str, events: EventLog) -> None:
         self._library = library
         self._catalog = catalog
         self._clock = clock
         self._by = by
+        self._forks = Forks(events, library)
 
     async def prepare(self, message: CommandMessage) -> tuple[cmd.BusCommand, Pipeline | None]:
         """The command of a message, and the pipeline if it starts one. Never raises for what a sender did."""
@@ -41,6 +43,8 @@ class Intake:
         match body:
             case StartBody():
                 return await self._start(body, fields)
+            case ForkBody():
+                return await self._fork(body, fields)
             case InputBody():
                 return cmd.Input(**fields, type=body.type, payload=body.payload), None
             case ControlBody():
@@ -53,17 +57,9 @@ class Intake:
 
     async def _start(self, body: StartBody, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline | None]:
         name = body.pipeline if isinstance(body.pipeline, str) else None
-        try:
-            if isinstance(body.pipeline, str):
-                found = await self._library.by_reference(body.pipeline)
-            else:
-                found = await self._library.inline(body.pipeline, self._catalog)
-        except Exception:
-            log.exception("start_not_prepared", pipeline=name)
-            found = [Problem(path="/pipeline", message="this definition could not be prepared; the fault is ours")]
+        found = await self._pipeline(body.pipeline)
         if isinstance(found, list):
-            shown = {"command": "start", "pipeline": name}
-            return cmd.Refuse(**fields, problems=tuple(found), body=shown), None
+            return _refused(fields, name, found), None
         start = cmd.Start(
             **fields,
             pipeline=name.partition("@")[0] if name else None,
@@ -72,3 +68,38 @@ class Intake:
             paused=body.paused,
         )
         return start, found
+
+    async def _fork(self, body: ForkBody, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline | None]:
+        name = body.pipeline if isinstance(body.pipeline, str) else None
+        other = None if body.pipeline is None else await self._pipeline(body.pipeline)
+        if isinstance(other, list):
+            return _refused(fields, name, other), None
+        try:
+            found = await self._forks.prepare(body.fork, other)
+        except Exception:
+            log.exception("fork_not_prepared", session=body.fork.session, at=body.fork.at)
+            found = [Problem(path="/fork", message="this fork could not be prepared; the fault is ours")]
+        if isinstance(found, list):
+            return _refused(fields, name, found), None
+        start = cmd.Start(
+            **fields,
+            pipeline=found.name if other is None else name.partition("@")[0] if name else None,
+            payload=body.payload,
+            labels={**found.labels, **body.labels},
+            paused=body.paused,
+            fork=found.origin,
+        )
+        return start, found.pipeline
+
+    async def _pipeline(self, wanted: dict[str, Any] | str) -> Pipeline | list[Problem]:
+        try:
+            if isinstance(wanted, str):
+                return await self._library.by_reference(wanted)
+            return await self._library.inline(wanted, self._catalog)
+        except Exception:
+            log.exception("start_not_prepared", pipeline=wanted if isinstance(wanted, str) else None)
+            return [Problem(path="/pipeline", message="this definition could not be prepared; the fault is ours")]
+
+
+def _refused(fields: dict[str, Any], name: str | None, problems: list[Problem]) -> cmd.Refuse:
+    return cmd.Refuse(**fields, problems=tuple(problems), body={"command": "start", "pipeline": name})

@@ -183,6 +183,8 @@ class Queries:
         try:
             async for number, data in self._events(session, 1):
                 if number > at:
+                    if not state.n:
+                        raise _archived(session, number)
                     break
                 if not state.n:
                     state = State(session, await self._pipeline_of(data))
@@ -224,6 +226,10 @@ def _number_of(event: StoredEvent) -> int:
 
 def _unknown(session: str) -> QueryProblem:
     return QueryProblem(404, f"there is no session {session}", "/session")
+
+
+def _archived(session: str, first: int) -> QueryProblem:
+    return QueryProblem(410, f"session {session} is archived: events 1 to {first - 1} are in its export", "/at")
 
 
 def _answer_of(row: Row) -> bytes:

@@ -63,7 +63,18 @@ class StateView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_view(state: State) -> StateView:
-    """The readable form of a state."""
+    """The readable form of a state. Of an archived session it has what its last event says, as its row does."""
+    view = _view(state)
+    if state.archived is None:
+        return view
+    told = {name: state.archived[name] for name in _TOLD if state.archived.get(name) is not None}
+    return msgspec.structs.replace(view, **told)
+
+
+_TOLD = ("pipeline", "digest", "labels", "result", "artifacts", "error", "started_at", "finished_at")
+
+
+def _view(state: State) -> StateView:
     return StateView(
         session=state.session,
         version=state.n,

@@ -6,6 +6,7 @@
     transitions  what is due with no command at all: conditions, joins, failures carried upward
     events       what happened: the stored types and their bytes
     evolve       what each event changes: a table over `evolve_session`, `_stages`, `_inputs` and `_nodes`
+    fork         what may be forked, and where a fork begins
     cursor       moves through the scope tree, for the fold
     state        what the events add up to, with what is outstanding
     paths        dotted context paths and the frames they read and write

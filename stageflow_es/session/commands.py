@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from stageflow_es.session.events import Origin
+
 Action = Literal["pause", "resume", "stop", "skip", "retry"]
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -47,12 +49,13 @@ class BusCommand(Command, frozen=True, kw_only=True):
 
 
 class Start(BusCommand, frozen=True, kw_only=True, tag="start"):
-    """Begin a session with the pipeline its state was made with."""
+    """Begin a session with the pipeline its state was made with; `fork`: from where another one stood."""
 
     pipeline: str | None = None
     payload: dict[str, Any] = {}
     labels: dict[str, str] = {}
     paused: bool = False
+    fork: Origin | None = None
 
 
 class Input(BusCommand, frozen=True, kw_only=True, tag="input"):

@@ -12,6 +12,8 @@ from stageflow_es.session.commands import Control
 from stageflow_es.session.state import State
 from stageflow_es.session.transitions import stamp
 
+ARCHIVED = "session {!r} is archived: its history is in its export, and it takes no commands"
+
 
 def decide_control(state: State, command: Control, stages: Catalog) -> ev.Event:
     """The event of a control command to an existing session: what it does, or why it is refused."""
@@ -39,6 +41,8 @@ def _objection(state: State, command: Control) -> Problem | None:
     """Why the state does not allow the action, or None. Skip has objections of its own."""
     if command.scope is not None and command.action != "skip":
         return Problem(path="/scope", message="only `skip` takes a scope")
+    if state.outcome == "archived":
+        return Problem(message=ARCHIVED.format(state.session))
     if command.action == "retry":
         return None if state.outcome == "failed" else Problem(message="only a failed session can be retried")
     if state.outcome:

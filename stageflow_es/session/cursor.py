@@ -40,7 +40,7 @@ def enter(state: State, scope: Scope, target: str | None, n: int) -> None:
     node = scope.pipeline.node(target)
     match node:
         case StageNode():
-            scope.run = _new_run(scope, node, n)
+            scope.run = new_run(scope, node, n)
             state.runs[scope.path] = scope.run
             state.touch(scope.path)
         case ConditionNode() | ParallelNode() | MapNode() | SubpipelineNode() | TerminalNode():
@@ -66,7 +66,8 @@ def _reach_end(state: State, scope: Scope) -> None:
         state.due[scope.path] = None
 
 
-def _new_run(scope: Scope, node: StageNode, n: int) -> Run:
+def new_run(scope: Scope, node: StageNode, n: int) -> Run:
+    """A run that begins, with its arguments as the context has them now."""
     arguments: dict[str, Any] = {}
     missing: list[str] = []
     for name, path in node.arguments.items():

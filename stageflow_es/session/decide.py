@@ -71,6 +71,7 @@ def _begin(state: State, command: cmd.Command) -> list[ev.Event] | Refused:
                     labels=command.labels,
                     paused=command.paused,
                     command_id=command.id,
+                    fork=command.fork or msgspec.UNSET,
                 )
             ]
         case cmd.Refuse():
@@ -87,7 +88,8 @@ def _repeated(state: State, command: cmd.BusCommand) -> bool:
 def _decide_bus(state: State, command: cmd.BusCommand, stages: Catalog) -> ev.Event:
     match command:
         case cmd.Start():
-            return reject(state, command, f"session {state.session!r} exists already")
+            gone = "was archived, and its id is not used again" if state.outcome == "archived" else "exists already"
+            return reject(state, command, f"session {state.session!r} {gone}")
         case cmd.Refuse():
             return _refuse(state, command)
         case cmd.Input(type="command"):

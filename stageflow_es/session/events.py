@@ -54,8 +54,19 @@ class NodeEvent(Event, frozen=True, kw_only=True):
 # --- the session -----------------------------------------------------------------------------------------------
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fork began from: event `n` of `session`, the hash of that event, and the state as of it, which is the
+    image (see `snapshot`) of that session's first `n` events folded."""
+
+    session: str
+    n: int
+    head: str
+    state: dict[str, Any]
+
+
 class SessionStarted(Event, frozen=True, kw_only=True, tag="session_started"):
-    """The first event. `digest` pins the definition; `entry` is where the cursor is."""
+    """The first event. `digest` pins the definition; `entry` is where the cursor is. A fork has its `fork` instead:
+    the cursors are where they were there, and `payload` is what was changed in the context."""
 
     pipeline: str | None = None
     digest: str
@@ -64,6 +75,7 @@ class SessionStarted(Event, frozen=True, kw_only=True, tag="session_started"):
     labels: dict[str, str] = {}
     paused: bool = False
     command_id: str | None = None
+    fork: Origin | msgspec.UnsetType = msgspec.UNSET
 
 
 class SessionPaused(Event, frozen=True, kw_only=True, tag="session_paused"):

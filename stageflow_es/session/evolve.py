@@ -13,10 +13,8 @@ from stageflow_es.session import evolve_inputs as inputs
 from stageflow_es.session import evolve_nodes as nodes
 from stageflow_es.session import evolve_session as session
 from stageflow_es.session import evolve_stages as stages
+from stageflow_es.session import fork
 from stageflow_es.session.state import State
-
-EVOLVE_VERSION = 1
-"""Raised whenever a fold of the same events gives another state, so that old snapshots are not used."""
 
 
 def evolve(state: State, event: ev.Event) -> None:
@@ -38,7 +36,7 @@ def _remember_command(state: State, event: Any) -> None:
 
 
 TRANSITIONS: dict[type[ev.Event], Callable[[State, Any], None]] = {
-    ev.SessionStarted: session.started,
+    ev.SessionStarted: fork.started,
     ev.SessionPaused: session.paused,
     ev.SessionResumed: session.resumed,
     ev.SessionStopped: session.stopped,

@@ -68,13 +68,14 @@ def retried(state: State, event: ev.SessionRetried) -> None:
         f"{event.n}-{timer}": msgspec.structs.replace(value, n=event.n) for timer, value in state.timers.items()
     }
     for timer, value in state.timers.items():
-        _rename_timer(state, value, timer)
+        rename_timer(state, value, timer)
     for scope in list(state.scopes.values()):
         if scope.failure is not None:
-            _reenter(state, scope, event.n)
+            reenter(state, scope, event.n)
 
 
-def _rename_timer(state: State, timer: Timer, name: str) -> None:
+def rename_timer(state: State, timer: Timer, name: str) -> None:
+    """Have the call that set a timer know it by another name."""
     run = state.runs[timer.scope]
     if timer.kind == "retry":
         run.retry_timer = name
@@ -85,7 +86,7 @@ def _rename_timer(state: State, timer: Timer, name: str) -> None:
         state.waits[record.wait] = msgspec.structs.replace(state.waits[record.wait], timer=name)
 
 
-def _reenter(state: State, scope: Scope, n: int) -> None:
+def reenter(state: State, scope: Scope, n: int) -> None:
     """Begin the failed node again; a stage keeps its steps and the arguments it had."""
     scope.failure = None
     state.due.pop(scope.path, None)

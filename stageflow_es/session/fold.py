@@ -9,8 +9,8 @@ import msgspec
 
 from stageflow_es.errors import StageFlowError
 from stageflow_es.session import events as ev
-from stageflow_es.session.evolve import EVOLVE_VERSION, evolve
-from stageflow_es.session.state import State
+from stageflow_es.session.evolve import evolve
+from stageflow_es.session.state import EVOLVE_VERSION, State
 
 __all__ = ["EVOLVE_VERSION", "ChainBroken", "apply", "fold", "hash_of", "seal"]
 

@@ -17,6 +17,7 @@ from stageflow_es.pipeline import Catalog, StageNode, StageSpec
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
 from stageflow_es.session.decide import UNDECIDED, Refused, decide
+from stageflow_es.session.fork import check_origin
 from stageflow_es.session.state import State
 
 LEAST_DELAY = 1e-9
@@ -55,12 +56,15 @@ def _command(state: State, event: ev.AnyEvent) -> cmd.Command | None:
     """The command that leads to an event like this one; None: none can."""
     match event:
         case ev.SessionStarted():
+            if event.fork:
+                check_origin(event.fork, state.pipeline)
             return cmd.Start(
                 **_sender(event),
                 pipeline=event.pipeline,
                 payload=event.payload,
                 labels=event.labels,
                 paused=event.paused,
+                fork=event.fork or None,
             )
         case ev.SessionPaused():
             return _control(event, "pause", None, event.reason)

@@ -2,6 +2,8 @@
 
 A map's iterations share the context the map began with: it is stored once with the map, an iteration only by its own
 writes. A snapshot says which fold made it; one of another version is not to be used.
+
+The first event of a fork holds an image for good: fields of images are added, with a default, and never renamed.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import msgspec
 from stageflow_es.pipeline import MapNode, Pipeline
 from stageflow_es.session import cursor
 from stageflow_es.session.events import BranchFailure, ErrorInfo
-from stageflow_es.session.evolve import EVOLVE_VERSION
 from stageflow_es.session.paths import Frame
 from stageflow_es.session.state import (
+    EVOLVE_VERSION,
     BufferedInput,
     Join,
     Refusal,
@@ -127,7 +129,12 @@ class WrongVersion(ValueError):
 
 def dump(state: State) -> bytes:
     """The state as bytes (JSON)."""
-    image = Image(
+    return _encoder.encode(image_of(state))
+
+
+def image_of(state: State) -> Image:
+    """The state as data."""
+    return Image(
         version=EVOLVE_VERSION,
         recent=list(state.recent),
         scopes=[_scope_image(scope) for scope in state.scopes.values()],
@@ -137,7 +144,6 @@ def dump(state: State) -> bytes:
         input_history=list(state.input_history),
         **{name: getattr(state, name) for name in _COPIED},
     )
-    return _encoder.encode(image)
 
 
 def _scope_image(scope: Scope) -> ScopeImage:
@@ -176,6 +182,11 @@ def load(data: bytes, pipeline: Pipeline | None) -> State:
     image = _decoder.decode(data)
     if image.version != EVOLVE_VERSION:
         raise WrongVersion(f"snapshot version {image.version}, this release has {EVOLVE_VERSION}")
+    return restored(image, pipeline)
+
+
+def restored(image: Image, pipeline: Pipeline | None) -> State:
+    """The state an image was made of."""
     state = State(image.session, pipeline)
     for name in _COPIED:
         setattr(state, name, getattr(image, name))

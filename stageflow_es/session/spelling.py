@@ -75,6 +75,8 @@ def _json(data: bytes) -> dict[str, Any]:
 
 
 def _encoded(value: Any) -> bytes:
+    if value is msgspec.UNSET:
+        return b""
     try:
         return msgspec.json.encode(value)
     except (ValueError, OverflowError, RecursionError) as problem:

@@ -28,6 +28,9 @@ ENDED: frozenset[str] = frozenset({"completed", "stopped", "archived"})
 
 RECENT_COMMANDS = 64
 
+EVOLVE_VERSION = 1
+"""Raised whenever a fold of the same events gives another state, so that old snapshots are not used."""
+
 
 class Record(msgspec.Struct, kw_only=True, gc=False):
     """What one durable call of a stage came to. `kind`: emit, step, wait, sleep. `open` while it is waited for;

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -29,6 +29,24 @@ class StartBody(_Body, frozen=True, kw_only=True):
     """Begin a session. `pipeline`: a definition, a registered name, or `name@digest`."""
 
     pipeline: dict[str, Any] | str
+    payload: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    paused: bool = False
+
+
+class ForkPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where a fork begins: at event `at` of a session, its latest when not given."""
+
+    session: str
+    at: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class ForkBody(_Body, frozen=True, kw_only=True):
+    """Begin a session where another one stood. `pipeline`: another definition than that one's; `payload`: keys of its
+    context to replace; `labels` are added to that one's."""
+
+    fork: ForkPoint
+    pipeline: dict[str, Any] | str | None = None
     payload: dict[str, Any] = {}
     labels: dict[str, str] = {}
     paused: bool = False
@@ -57,13 +75,24 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     problems: list[Problem]
 
 
-AnyBody = StartBody | InputBody | ControlBody
+AnyBody = StartBody | ForkBody | InputBody | ControlBody
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "start": msgspec.json.Decoder(StartBody),
     "input": msgspec.json.Decoder(InputBody),
     "control": msgspec.json.Decoder(ControlBody),
 }
+
+_fork = msgspec.json.Decoder(ForkBody)
+
+
+class _Fields(msgspec.Struct):
+    """Whether a start is a fork."""
+
+    fork: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_fields = msgspec.json.Decoder(_Fields)
 
 _AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
@@ -73,7 +102,8 @@ def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Probl
     if not SESSION_ID.fullmatch(session):
         return [Problem(message="a session id is 1 to 128 letters, digits, '_' or '-'")]
     try:
-        body: AnyBody = _DECODERS[kind].decode(data)
+        decoder = _fork if kind == "start" and _is_fork(data) else _DECODERS[kind]
+        body: AnyBody = decoder.decode(data)
     except msgspec.ValidationError as problem:
         return [_problem(kind, str(problem))]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
@@ -82,6 +112,10 @@ def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Probl
         message = f"the body names session {body.session!r}, the subject {session!r}"
         return [Problem(path="/session", message=message)]
     return body
+
+
+def _is_fork(data: bytes) -> bool:
+    return b'"fork"' in data and _fields.decode(data).fork is not msgspec.UNSET
 
 
 def _problem(kind: Kind, text: str) -> Problem:

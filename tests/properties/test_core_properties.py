@@ -13,7 +13,9 @@ from stageflow_es.session import State, apply, decide
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import TRANSITIONS
+from stageflow_es.session.fork import objections, origin_of
 from stageflow_es.session.snapshot import dump, load
+from stageflow_es.session.verify import verify
 from stageflow_es.testing.generate import random_pipeline
 from stageflow_es.testing.scenario import Scenario
 
@@ -35,6 +37,17 @@ class Walk:
     def run(self) -> Scenario:
         s = self.scenario
         self.do(cmd.Start(at=s.at, seq=s.next_seq(), payload={"items": [1, 2, 3], "value": 1}))
+        return self.go_on()
+
+    def fork(self, state: State) -> Scenario:
+        """Walk on from where another one stood."""
+        s = self.scenario = Scenario(state.pipeline, STAGES)
+        s.state = State("f", state.pipeline)
+        self.do(cmd.Start(at=s.after(1000).at, seq=s.next_seq(), fork=origin_of(state)))
+        return self.go_on()
+
+    def go_on(self) -> Scenario:
+        s = self.scenario
         for _ in range(MOVES):
             if s.state.ended:
                 break
@@ -110,8 +123,8 @@ class Walk:
         return cmd.CompleteStage(**common, writes=writes)
 
 
-def folded(pipeline: Pipeline, history: list[bytes]) -> State:
-    state = State("s", pipeline)
+def folded(pipeline: Pipeline, history: list[bytes], session: str = "s") -> State:
+    state = State(session, pipeline)
     for data in history:
         apply(state, data)
     return state
@@ -154,6 +167,22 @@ def test_after_its_end_a_session_makes_no_transition_and_while_it_lives_somethin
     if s.state.active:
         assert s.state.runs, "it lives, and nothing can ever happen"
     assert not decide(s.state, cmd.Advance(at=s.at), STAGES)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_fork_at_any_event_is_a_session_like_every_other(seed: int) -> None:
+    s = Walk(seed).run()
+    for cut in sorted(Random(seed).sample(range(1, len(s.history) + 1), min(2, len(s.history)))):
+        state = folded(s.pipeline, s.history[:cut])
+        before = dump(state)
+        if objections(state, s.pipeline):
+            assert state.ended
+            continue
+        fork = Walk(seed).fork(state)
+        assert dump(state) == before
+        assert dump(folded(s.pipeline, fork.history, "f")) == dump(fork.state)
+        assert seed % 5 or verify(s.pipeline, fork.history)
+        assert fork.state.runs or not fork.state.active, "it lives, and nothing can ever happen"
 
 
 def test_the_walks_visit_every_kind_of_event() -> None:

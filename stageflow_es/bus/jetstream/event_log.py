@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from stageflow_es.bus.jetstream.command_log import purge
 from stageflow_es.bus.jetstream.direct_get import from_leader, page
 from stageflow_es.bus.jetstream.group_commit import Append, GroupCommit
 from stageflow_es.bus.jetstream.link import Link
@@ -56,6 +57,13 @@ class JetStreamEventLog:
         while events[-1].seq > head.seq:
             events.pop()
         return events
+
+    async def forget(self, session: str, before: int) -> None:
+        """Forget the session's events with a sequence below `before`; its last event always stays. Raises
+        Unanswered."""
+        head = await self.head(session)
+        if head is not None:
+            await purge(self._link, self._names.events, self._names.event(session), min(before, head.seq) - 1)
 
     async def close(self) -> None:
         await self._commit.close()

@@ -1,0 +1,260 @@
+"""Archiving: a finished session's history goes into a file, and of the session only its last event stays.
+
+In this order, so that it can be broken off anywhere and done again: the export is written, synced, read again and
+verified; `session_archived` is appended, if nothing has happened in the session since it was read; what came before it
+is purged. The id is never born again: the event that stays answers every command to it.
+
+It needs what an engine may: to publish on `<prefix>.append.>`, and to purge the stream of events
+(`$JS.API.STREAM.PURGE.<stream>`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from stageflow_es.engine.clock import rfc3339
+from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.ports import BusError, Definitions, EventLog, StoredEvent, Unanswered, WrongSequence
+from stageflow_es.errors import DefinitionError, OperatorError, StageFlowError
+from stageflow_es.session import ChainBroken, State, apply
+from stageflow_es.session import events as ev
+from stageflow_es.session.export import Damaged, NotAnExport, header_line, read_header, verify_export
+from stageflow_es.session.verify import Broken
+from stageflow_es.session.wire import rejection
+from stageflow_es.version import VERSION
+
+BY = "archive"
+"""Who appends the last event."""
+
+
+class ArchivableLog(EventLog, Protocol):
+    """An event log whose sessions can be archived."""
+
+    async def forget(self, session: str, before: int) -> None:
+        """Forget the session's events with a sequence below `before`; its last event always stays. Repeating it is
+        harmless. Raises Unanswered."""
+
+
+Reject = Callable[[str, int, bytes], Awaitable[None]]
+"""Publishes a rejection: session, command sequence, bytes. See `CommandLog.reject`."""
+
+
+class NotArchived(StageFlowError):
+    """A session that is left as it is; the message says why."""
+
+
+class Archived(msgspec.Struct, frozen=True, kw_only=True):
+    """An archived session: where its export is, how many events it has, and the SHA-256 of the file.
+
+    `before`: it had been archived earlier, and nothing was left to do (`path` is None then).
+    """
+
+    session: str
+    count: int
+    digest: str
+    path: str | None = None
+    before: bool = False
+
+
+class Archivist:
+    """Archives sessions of one bus into a directory. `include_failed`: those too that a retry could still revive."""
+
+    def __init__(
+        self,
+        events: ArchivableLog,
+        definitions: Definitions,
+        reject: Reject,
+        directory: Path,
+        *,
+        include_failed: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.directory = directory
+        self._events = events
+        self._library = Library(definitions)
+        self._reject = reject
+        self._include_failed = include_failed
+        self._now = now
+
+    async def archive(self, session: str) -> Archived:
+        """Archive a session, or finish what was begun. Raises NotArchived, and OperatorError when the bus does not
+        answer or the file cannot be written."""
+        try:
+            return await self._archive(session)
+        except WrongSequence:
+            raise NotArchived("something happened in it meanwhile: look again, and archive it then") from None
+        except Unanswered as problem:
+            raise OperatorError(
+                f"session {session}: {problem}. Archiving needs to publish on the engines' append subjects and to "
+                "purge the stream of events: may this user? It can be run again at any time"
+            ) from problem
+        except BusError as problem:
+            raise NotArchived(str(problem)) from problem
+        except OSError as problem:
+            raise OperatorError(f"the export of session {session} cannot be written: {problem}") from problem
+
+    async def _archive(self, session: str) -> Archived:
+        history = await self._events.read(session)
+        if not history:
+            raise NotArchived("there is no such session")
+        stones = [place for place, stored in enumerate(history) if _is_stone(stored.data)]
+        if stones:
+            return await self._finish(session, history, stones[0])
+        state = await self._fold(session, history)
+        self._check_ended(state)
+        path, digest = await asyncio.to_thread(self._export, state, [stored.data for stored in history])
+        await self._pay_rejection(state)
+        stone = ev.encode(self._stone(state, path, digest))
+        seq = await self._events.append(session, [stone], history[-1].seq)
+        await self._events.forget(session, seq)
+        return Archived(session=session, count=state.n, digest=digest, path=str(path))
+
+    async def _finish(self, session: str, history: Sequence[StoredEvent], place: int) -> Archived:
+        """A session that has its last event already: purge what is before it, if its export is where it should be."""
+        stone = ev.decode(history[place].data)
+        assert isinstance(stone, ev.SessionArchived)
+        done = Archived(session=session, count=stone.count, digest=stone.export_digest, before=True)
+        if place == 0:
+            return done
+        state = await self._fold(session, history[:place])
+        path, digest = await asyncio.to_thread(self._export, state, [stored.data for stored in history[:place]])
+        if digest != stone.export_digest:
+            raise NotArchived(
+                f"it is archived already, into a file whose SHA-256 is {stone.export_digest}, and not purged yet; "
+                f"{path} is another: name the directory that file is in"
+            )
+        await self._events.forget(session, history[place].seq)
+        return msgspec.structs.replace(done, path=str(path), before=False)
+
+    async def _fold(self, session: str, history: Sequence[StoredEvent]) -> State:
+        first = ev.decode(history[0].data)
+        if not isinstance(first, ev.SessionStarted):
+            raise NotArchived(f"its history is broken: it begins with {type(first).__name__}")
+        try:
+            state = State(session, await self._library.by_digest(first.digest))
+            for stored in history:
+                apply(state, stored.data)
+        except (ChainBroken, DefinitionError) as problem:
+            raise NotArchived(f"its history is broken: {problem}") from problem
+        except OperatorError as problem:
+            raise NotArchived(str(problem)) from problem
+        return state
+
+    def _check_ended(self, state: State) -> None:
+        if state.outcome == "failed" and not self._include_failed:
+            raise NotArchived("it failed, and can be retried as long as it is not archived")
+        if not state.outcome:
+            raise NotArchived(f"it has not ended: it is {state.status}")
+
+    async def _pay_rejection(self, state: State) -> None:
+        """The rejection a last refused command is owed, which an engine that died may not have published."""
+        if state.refusal is not None:
+            refusal = state.refusal
+            data = rejection(refusal.command, refusal.command_seq, list(refusal.problems))
+            await self._reject(state.session, refusal.command_seq, data)
+
+    def _stone(self, state: State, path: Path, digest: str) -> ev.SessionArchived:
+        return ev.SessionArchived(
+            session=state.session,
+            n=state.n + 1,
+            at=rfc3339(self._now()),
+            by=BY,
+            prev=state.head,
+            head=state.head,
+            count=state.n,
+            last_command=state.last_command,
+            start_id=state.start_id,
+            export_digest=digest,
+            summary=_summary(state, path),
+        )
+
+    # --- the file ---
+
+    def _export(self, state: State, events: Sequence[bytes]) -> tuple[Path, str]:
+        """Write the export and verify what was written; the same history gives the same bytes."""
+        header = header_line(
+            state.pipeline,
+            session=state.session,
+            count=state.n,
+            head=state.head,
+            exported_at=state.updated_at,
+            stageflow=VERSION,
+        )
+        content = header + b"".join(data + b"\n" for data in events)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"{state.session}.jsonl"
+        if not _holds(path, content, events):
+            _write(path, content)
+        with path.open("rb") as lines:
+            verdict = verify_export(lines, session=state.session, head=state.head, count=state.n)
+        if isinstance(verdict, Broken):
+            raise NotArchived(f"its history does not verify: event {verdict.n}: {verdict.message}")
+        return path, sha256(path.read_bytes()).hexdigest()
+
+
+def _is_stone(data: bytes) -> bool:
+    return b"session_archived" in data and isinstance(ev.decode(data), ev.SessionArchived)
+
+
+def _summary(state: State, path: Path) -> dict[str, Any]:
+    """What a session's row keeps of it."""
+    return {
+        "status": state.outcome,
+        "pipeline": state.pipeline_name,
+        "digest": state.digest,
+        "labels": state.labels,
+        "result": state.result,
+        "artifacts": state.artifacts if state.outcome == "completed" else None,
+        "error": None if state.error is None else msgspec.to_builtins(state.error),
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+        "export": path.name,
+    }
+
+
+def _holds(path: Path, content: bytes, events: Sequence[bytes]) -> bool:
+    """Whether the file has this content already. Raises NotArchived when it has another history; one that this one
+    continues may be replaced."""
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    first, _, before = found.partition(b"\n")
+    mine = content.partition(b"\n")[0]
+    if not (_session_of(first) == _session_of(mine) and b"".join(data + b"\n" for data in events).startswith(before)):
+        raise NotArchived(f"{path} holds something else: archive into another directory, or move that file")
+    return found == content
+
+
+def _session_of(header: bytes) -> str | None:
+    """The session an export's first line names; None: it is no such line."""
+    try:
+        return read_header(header + b"\n").session
+    except (NotAnExport, Damaged):
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, also after a power cut."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
