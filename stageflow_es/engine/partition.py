@@ -150,7 +150,8 @@ class Partition:
             await asyncio.sleep(0.005)
         async with self._writing:
             self._handed_over = True
-            await self._write_clean()
+            if self._revision:
+                await self._write_clean()
 
     async def _write_clean(self) -> None:
         checkpoint = self._checkpoint()

@@ -90,10 +90,6 @@ class HistoryRules:
 
     _stage_timeout = _stage_failed
 
-    def _session_retried(self, event: Event) -> Iterator[str]:
-        self._failures.clear()
-        yield from ()
-
     # --- inputs ---
 
     def _waiting_for_input(self, event: Event) -> Iterator[str]:

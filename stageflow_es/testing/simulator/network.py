@@ -116,4 +116,6 @@ class Line:
 def _short(result: Any, problem: BusError | None) -> str:
     if problem is not None:
         return type(problem).__name__
-    return f"{len(result)} of them" if isinstance(result, list) else str(result)[:60]
+    if isinstance(result, (list, bytes)):
+        return f"{len(result)} of them"
+    return str(result) if isinstance(result, (int, str)) else ""

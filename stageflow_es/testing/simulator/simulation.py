@@ -46,6 +46,7 @@ class Machine:
         self.process = process
         self.line = line
         self.engine = engine
+        self.stopping = False
 
 
 class Unwatched(Watchdog):
@@ -190,7 +191,8 @@ class Simulation:
         if strikes("outage", 0.06):
             machine.line.cut = True
             self.loop.after(uniform(0.5, 12), self._mend, machine.line)
-        if strikes("hand_over", 0.04):
+        if not machine.stopping and strikes("hand_over", 0.04):
+            machine.stopping = True
             self.trace.add(self.loop.now, machine.process.name, "is asked to stop")
             self.loop.spawn(machine.process, self._stop(machine))
 
