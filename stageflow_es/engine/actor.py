@@ -166,7 +166,9 @@ class Actor:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to do here and nothing in memory is needed."""
-        return not (self._inbox or self.queued or self.workers.occupied or self._debts.local)
+        return not (
+            self._inbox or self.queued or self.workers.occupied or self.workers.lapsed or self._debts.local
+        )
 
     # --- the work ---
 

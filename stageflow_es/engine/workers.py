@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 
 
 class Workers:
-    """Keeps the runs in memory equal to the runs the state has outstanding."""
+    """Keeps the runs in memory equal to the runs the state has outstanding. `lapsed`: it could not be looked to, for
+    the lease had run out; the session stays in memory until the lease is renewed or lost."""
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
@@ -29,6 +30,7 @@ class Workers:
         self._suspects: set[cmd.RunId] = set()
         self._missing: set[str] = set()
         self._instances: dict[str, tuple[int, BaseStage]] = {}
+        self.lapsed = False
 
     @property
     def occupied(self) -> bool:
@@ -47,7 +49,8 @@ class Workers:
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
         self._cancel_lost(state)
-        if not state.active or not self._actor.host.holds():
+        self.lapsed = state.active and not self._actor.host.holds()
+        if not state.active or self.lapsed:
             return False
         idle = [path for path in state.runs if path not in self._runs]
         for path, worker in list(self._runs.items()):
