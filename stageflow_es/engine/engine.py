@@ -196,6 +196,7 @@ class Engine:
         task = asyncio.get_running_loop().create_task(_quietly(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        task.add_done_callback(lambda _: work.close())
 
 
 class _Held:
