@@ -68,7 +68,7 @@ class Partition:
         self.timers = engine.bus.timers
         self._actors: dict[str, Actor] = {}
         self._listed: dict[str, ListedSession] = {}
-        self._revision = 0
+        self._revision = 0  # while the partition is not ours
         self._saved = Checkpoint()
         self._crashed = False
         self._commands = Ledger(0, OPEN_LIMIT)
@@ -128,6 +128,7 @@ class Partition:
         log.info("partition_taken", partition=self.number, engine=self.name, sessions=len(self._listed))
 
     async def _drop(self) -> None:
+        self._revision = 0
         for actor in list(self._actors.values()):
             actor.close()
         self._actors.clear()
