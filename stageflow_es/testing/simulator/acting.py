@@ -18,6 +18,7 @@ class Work(BaseStage):
 
     stage_name = "Work"
     timeout = 20
+    skipable = True
 
     async def run(self) -> None:
         value = self.get_arguments().get("value")
@@ -74,9 +75,11 @@ class Hasty(Work):
     retries = 1
 
 
-class Skippable(Work):
-    stage_name = "Skippable"
-    skipable = True
+class Obstinate(Work):
+    """Cannot be skipped."""
+
+    stage_name = "Obstinate"
+    skipable = False
 
 
 class Blocking(Work):
@@ -89,7 +92,7 @@ class Strict(Work):
 
     stage_name = "Strict"
     retries = 1
-    allowed_inputs: ClassVar[list[InputSpec]] = [InputSpec(type="a", payload_schema={"type": "integer"}), InputSpec("b")]
+    allowed_inputs: ClassVar[list[InputSpec]] = [InputSpec(type="a", payload_schema={"type": "integer"}), InputSpec(type="b")]
 
 
 class Brief(BaseStage):
@@ -108,4 +111,4 @@ class Brief(BaseStage):
         self.set_outputs({"value": (value if isinstance(value, int) else 0) + 1})
 
 
-STAGES: tuple[type[BaseStage], ...] = (Work, Retrying, Patient, Hasty, Skippable, Blocking, Strict, Brief)
+STAGES: tuple[type[BaseStage], ...] = (Work, Retrying, Patient, Hasty, Obstinate, Blocking, Strict, Brief)

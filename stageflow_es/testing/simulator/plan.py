@@ -81,15 +81,15 @@ def _cast(random: Random) -> tuple[str, dict[str, Any]]:
 
 def _act(random: Random) -> list[Any]:
     kind = random.choice(
-        ["step", "step", "emit", "emit", "wait", "wait", "sleep", "sleep", "work", "fail", "fail", "hang", "both"]
+        ["step"] * 4 + ["emit"] * 2 + ["wait"] * 4 + ["sleep"] * 2 + ["work"] * 2 + ["fail"] * 2 + ["hang", "both"]
     )
     match kind:
         case "wait":
             return ["wait", random.choice(TYPES), random.choice([None, 0.3, 3.0, 15.0, 15.0])]
         case "sleep" | "work":
-            return [kind, random.choice([0.0, 0.05, 0.6, 2.0, 7.0])]
+            return [kind, random.choice([0.0, 0.05, 0.6, 0.6, 2.0, 7.0])]
         case "fail" | "hang":
-            return [kind, random.choice([0, 1, 1, 2, 9])]
+            return [kind, random.choice([0, 1, 1, 1, 2, 3])]
         case "both":
             return ["both", random.choice(TYPES), random.choice([0.5, 4.0]), random.choice([0.1, 2.0])]
         case _:
@@ -107,7 +107,7 @@ class _Clients:
     def commands(self, document: dict[str, Any]) -> list[Planned]:
         random = self._random
         payload = {"items": random.choice([[1, 2, 3], [1], [], "none", [5, 6]]), "value": random.randrange(4)}
-        pipeline = random.choice([document, document, document, "named", "no such"])
+        pipeline = random.choice([*[document] * 12, "named", "named", "named", "no such"])
         start = {"pipeline": pipeline, "payload": payload, "paused": random.random() < 0.1, "labels": {"k": "v"}}
         commands = [self.start(start)]
         if random.random() < 0.15:
@@ -120,14 +120,14 @@ class _Clients:
         random = self._random
         kind = random.random()
         if kind < 0.5:
-            return self.input(random.choice(TYPES), random.choice([1, 2, "wrong", None]))
+            return self.input(random.choice(TYPES), random.choice([1, 2, "wrong", "wrong", None]))
         if kind < 0.55:
             return self.input("command", {"name": random.choice([*ACTIONS, "dance"])})
         if kind < 0.6:
             data = random.choice([b"{", b'{"type": 7}', b'{"action": "dance"}', b"\xff"])
             return self._planned(random.choice(["input", "control", "start"]), data)
-        action = random.choice([*ACTIONS, "pause", "resume", "resume", "retry", "retry", "skip"])
-        return self.control(action, random.choice([None, None, "", "p1/s2"]) if action == "skip" else None)
+        action = random.choice([*ACTIONS, "pause", "resume", "resume", "retry", "retry", "skip", "skip", "skip"])
+        return self.control(action, random.choice([None, None, None, "", "p1/s2"]) if action == "skip" else None)
 
     def start(self, body: dict[str, Any]) -> Planned:
         return self._planned("start", msgspec.json.encode(body), latest=8)

@@ -73,9 +73,9 @@ class Stagehand:
 
     async def _trouble(self) -> None:
         weather = self._weather
-        if weather.strikes("stage_cancels_itself", 0.01):
+        if weather.strikes("stage_cancels_itself", 0.03):
             raise asyncio.CancelledError
-        if not weather.strikes("slow_step", 0.1):
+        if not weather.strikes("slow_step", 0.3):
             return
         try:
             await asyncio.sleep(self._random.uniform(0.1, 9))
