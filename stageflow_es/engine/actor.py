@@ -149,6 +149,7 @@ class Actor:
     def close(self) -> None:
         """Drop everything at once: whatever was not durable is the log's to tell."""
         self._closed = True
+        self.queued = False
         if self._task is not None:
             self._task.cancel()
         self.workers.close()
@@ -326,6 +327,7 @@ class Actor:
         elif isinstance(item, FireItem):
             self.last_fire = max(self.last_fire, item.fire.seq)
             self.placed = True
+        self.queued = self.queued and not self.placed
         item.settle()
 
     async def _look_closer(self, state: State, item: Item) -> None:
