@@ -62,6 +62,11 @@ class Server:
         self.bus.timers.fire_due()
         self.ring("fires")
 
+    def last_fire(self, partition: int) -> int:
+        """The last fire in a partition that is not purged yet."""
+        fires = self.bus.timers._log.partitions[partition]
+        return fires[-1].seq if fires else 0
+
     def end_lease(self, partition: int) -> bool:
         """Let a lease run out early; False: nobody held it."""
         owner, revision = self.leases.pop(partition, ("", 0))

@@ -282,8 +282,10 @@ class Simulation:
         for machine in self._machines.values():
             for number, holding in machine.engine._held.items():
                 partition = holding.partition
-                if not partition.serving.is_set() or not self._has_read_all(number, partition._commands.floor):
+                if not partition.serving.is_set() or partition._commands.floor < self.witness.last_command(number):
                     return f"partition {number} has commands to read"
+                if partition._fires.floor < self.server.last_fire(number):
+                    return f"partition {number} has fires to read"
                 held.add(number)
                 for actor in partition._actors.values():
                     if actor.working or not actor.workers.occupied:
@@ -292,9 +294,6 @@ class Simulation:
         if len(held) < self.server.bus.partitions:
             return "not every partition is held"
         return "stages" if stages else None
-
-    def _has_read_all(self, partition: int, floor: int) -> bool:
-        return floor >= self.witness.last_command(partition)
 
     def _answer_what_waits(self, number: int) -> bool:
         """Send an input to every wait, and resume and retry what stands; False: there was nothing to do."""
