@@ -144,11 +144,28 @@ class Witness:
         for seq in self._fire_partitions[partition]:
             if fires < seq <= checkpoint.fires and self._open(self._fires[seq]):
                 self.break_(f"partition {partition}: its floor {checkpoint.fires} is above fire {seq}, not recorded")
+        for session, state in self.states.items():
+            if session not in checkpoint.sessions and self._forgotten(partition, checkpoint, state):
+                self.break_(f"partition {partition}: its checkpoint forgets session {session}, which has work to do")
 
     def purges(self, partition: int, upto: int) -> None:
         """A purge of commands is executed."""
         if upto > self._floors[partition][0]:
             self.break_(f"partition {partition}: commands purged up to {upto}, its floor is {self._floors[partition][0]}")
+
+    def _forgotten(self, partition: int, checkpoint: Checkpoint, state: State) -> bool:
+        """Whether a session that is not listed has work outstanding, and nothing above the floors to wake it."""
+        if self._server.bus.partition(state.session) != partition or not self._outstanding(state):
+            return False
+        commands = [seq for seq in self._partitions[partition] if self.sent[seq].session == state.session]
+        fires = [seq for seq in self._fire_partitions[partition] if self._fires[seq].session == state.session]
+        return max(commands) <= checkpoint.commands and max(fires, default=0) <= checkpoint.fires
+
+    def _outstanding(self, state: State) -> bool:
+        refusal = state.refusal
+        if refusal is not None and refusal.command_seq not in self._server.bus.commands.rejections:
+            return True
+        return state.stirring or (state.active and any(not run.blocked for run in state.runs.values()))
 
     def _open(self, fire: Fire) -> bool:
         state = self.states.get(fire.session)
