@@ -15,6 +15,24 @@ from stageflow_es.stages.json_schema import first_problem
 
 Event = dict[str, Any]
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_timeout", "stage_skipped"})
+INTERNAL = frozenset(
+    {
+        "condition_evaluated",
+        "parallel_started",
+        "parallel_completed",
+        "branch_completed",
+        "map_started",
+        "map_completed",
+        "iteration_completed",
+        "subpipeline_started",
+        "subpipeline_completed",
+        "session_terminated",
+        "session_completed",
+        "session_failed",
+    }
+)
+"""Transitions nobody asked for; a paused session makes none."""
+
 UNCONDITIONAL = frozenset({"PathError", "StageInterrupted", "TooLarge"})
 """Failures that are not retried, whatever the class says."""
 
@@ -31,6 +49,7 @@ class HistoryRules:
         self._failures: dict[tuple[str, str], int] = {}
         self._joins: dict[str, _Join] = {}
         self._closed: set[str] = set()
+        self._paused = False
 
     def check(self, data: bytes) -> Iterator[str]:
         """What is wrong with the next event."""
@@ -38,6 +57,11 @@ class HistoryRules:
         kind = event["type"]
         for text in [*self._inside_closed(event), *self._twice(event), *self._by_kind(event)]:
             yield f"{event['n']} ({kind}): {text}"
+        if self._paused and kind in INTERNAL:
+            yield f"{event['n']} ({kind}): while the session was paused"
+        self._paused = kind == "session_paused" or event.get("paused", False) or (
+            self._paused and kind != "session_resumed"
+        )
         if kind in RUN_ENDS and not event.get("retry"):
             self._close_waits(event["scope"])
         elif kind in RUN_ENDS:
@@ -57,6 +81,8 @@ class HistoryRules:
             keys.append(("run", event["cause"]))
         if kind in ("stage_event", "step_completed", "timer_set", "waiting_for_input"):
             keys.append(("call", event["cause"], event["key"]))
+        if kind == "step_completed":
+            keys.append(("step", event["cause"].rpartition(".")[0], event["key"]))
         if kind in ("timer_fired", "input_timeout"):
             keys.append(("fire", event["timer"]))
         if event.get("took") is not None:
