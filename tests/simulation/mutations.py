@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -19,9 +20,11 @@ from stageflow_es.engine.ports import Checkpoint, CommandMessage, Unanswered, Wr
 from stageflow_es.engine.runner import StageRun
 from stageflow_es.engine.stage_view import StageContext
 from stageflow_es.engine.workers import Workers
-from stageflow_es.session import cursor, decide, evolve_nodes, runs, state
+from stageflow_es.session import cursor, runs, state
 from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import TRANSITIONS
+
+decide = import_module("stageflow_es.session.decide")
 
 Patch = pytest.MonkeyPatch
 Mutation = Callable[[Patch], None]
@@ -130,23 +133,6 @@ def timers_are_not_set_again_by_who_loads_the_session(patch: Patch) -> None:
         self._debts._set.update(dict.fromkeys(self.state.timers))
 
     patch.setattr(Actor, "_load", load)
-
-
-@mutation
-def a_retried_session_sets_its_timers_under_their_old_ids(patch: Patch) -> None:
-    original = TRANSITIONS[ev.SessionRetried]
-
-    def retried(state: state.State, event: Any) -> None:
-        names = list(state.timers)
-        original(state, event)
-        for name, (new, timer) in zip(names, list(state.timers.items()), strict=True):
-            del state.timers[new]
-            state.timers[name] = timer
-            _rename(state, timer, name)
-
-    from stageflow_es.session.evolve_session import _rename_timer as _rename
-
-    patch.setitem(TRANSITIONS, ev.SessionRetried, retried)
 
 
 @mutation
@@ -304,7 +290,7 @@ def outputs_are_applied_before_the_stage_completes(patch: Patch) -> None:
 
 @mutation
 def the_losers_of_a_join_are_not_cancelled(patch: Patch) -> None:
-    patch.setattr(evolve_nodes.cursor, "drop", _drop_the_scope_alone)
+    patch.setattr(cursor, "drop", _drop_the_scope_alone)
 
 
 def _drop_the_scope_alone(state: state.State, path: str) -> None:

@@ -18,7 +18,7 @@ many       many seeds on all cores
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -26,7 +26,7 @@ from stageflow_es.session.commands import Action
 from stageflow_es.stages import BaseStage, get_stages
 from stageflow_es.testing.simulator.plan import generated, given
 from stageflow_es.testing.simulator.report import Broken, Report
-from stageflow_es.testing.simulator.simulation import Simulation
+from stageflow_es.testing.simulator.simulation import Faults, Simulation
 from stageflow_es.testing.simulator.weather import FAULTS
 
 __all__ = ["FAULTS", "Broken", "Report", "simulate"]
@@ -41,15 +41,15 @@ def simulate(
     inputs: Sequence[tuple[str, Any]] = (),
     actions: Sequence[Action] = (),
     sessions: int = 4,
-    faults: Collection[str] | None = None,
+    faults: Faults = None,
     whole: bool = False,
 ) -> Report:
     """Run engines under faults until everything is at rest, and say whether all held that must.
 
     `pipelines`: definitions, each for some of the `sessions`, started with `payload`, their stages from `stages` (by
     name; None: all that are registered); None: generated ones. Each session is sent each of `inputs` (type, payload)
-    and some of the `actions`. `faults`: which may happen (names in `FAULTS`); None: a mixture of the seed's choosing.
-    `whole`: the report has every line of the trace.
+    and some of the `actions`. `faults`: which may happen (names in `FAULTS`, or each with how many times as likely as
+    usual it is); None: a mixture of the seed's choosing. `whole`: the report has every line of the trace.
 
     The same arguments give the same run to the last step, as long as the stages use no clock, randomness, thread or
     connection of their own. Call it from plain code: it runs an event loop of its own.

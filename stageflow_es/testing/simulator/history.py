@@ -33,6 +33,9 @@ INTERNAL = frozenset(
 )
 """Transitions nobody asked for; a paused session makes none."""
 
+AFTER = {"session_completed": (), "session_stopped": (), "session_failed": ("session_retried",)}
+"""What may follow an outcome, beside refusals."""
+
 UNCONDITIONAL = frozenset({"PathError", "StageInterrupted", "TooLarge"})
 """Failures that are not retried, whatever the class says."""
 
@@ -50,6 +53,7 @@ class HistoryRules:
         self._joins: dict[str, _Join] = {}
         self._closed: set[str] = set()
         self._paused = False
+        self._outcome = ""
 
     def check(self, data: bytes) -> Iterator[str]:
         """What is wrong with the next event."""
@@ -57,6 +61,9 @@ class HistoryRules:
         kind = event["type"]
         for text in [*self._inside_closed(event), *self._twice(event), *self._by_kind(event)]:
             yield f"{event['n']} ({kind}): {text}"
+        if self._outcome and kind not in ("command_rejected", "skip_denied", *AFTER[self._outcome]):
+            yield f"{event['n']} ({kind}): after {self._outcome}"
+        self._outcome = kind if kind in AFTER else "" if kind == "session_retried" else self._outcome
         if self._paused and kind in INTERNAL:
             yield f"{event['n']} ({kind}): while the session was paused"
         self._paused = kind == "session_paused" or event.get("paused", False) or (

@@ -23,18 +23,16 @@ LATE = (0.1, 25.0)
 
 
 class Line:
-    """One process's line to the server. `cut` while it reaches nothing; `mortal`: its process may die at a request."""
+    """One process's line to the server. `cut` while it reaches nothing, `blind` while it hears nothing of leases."""
 
-    def __init__(
-        self, process: Process, loop: VirtualLoop, weather: Weather, random: Random, trace: Trace, *, mortal: bool = True
-    ) -> None:
+    def __init__(self, process: Process, loop: VirtualLoop, weather: Weather, random: Random, trace: Trace) -> None:
         self.process = process
         self.loop = loop
         self.weather = weather
         self.random = random
         self.cut = False
+        self.blind = False
         self._trace = trace
-        self._mortal = mortal
 
     async def ask(
         self, what: str, operation: Callable[[], Coroutine[Any, Any, T]], *, harmless: bool = False
@@ -70,7 +68,7 @@ class Line:
         return self.random.random() * 0.004
 
     def _dies(self, kind: str) -> bool:
-        if self._mortal and self.weather.strikes(kind, 0.001):
+        if self.weather.strikes(kind, 0.001):
             self.process.doom = 0
             return True
         return False
@@ -109,7 +107,7 @@ class Line:
             answer.set_exception(problem)
         else:
             answer.set_result(result)
-        if self._mortal and self.weather.strikes("crash_after_answer", 0.001):
+        if self.weather.strikes("crash_after_answer", 0.001):
             self.process.doom = self.random.randrange(1, 12)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from stageflow_es.engine.ports import Checkpoint, CommandKind, Reader, StoredEvent
+from stageflow_es.engine.ports import Checkpoint, CommandKind, Reader, StoredEvent, Unanswered
 from stageflow_es.testing.simulator.network import Line
 from stageflow_es.testing.simulator.server import Server
 from stageflow_es.testing.simulator.witness import Witness
+
+T = TypeVar("T")
 
 
 class SimulatedBus:
@@ -194,13 +196,19 @@ class _Leases(_Port):
         async def acquire() -> int | None:
             return self._note(partition, owner, await self._bus.leases.acquire(partition, owner))
 
-        return await self._line.ask(f"acquire {partition}", acquire)
+        return await self._ask(f"acquire {partition}", acquire)
 
     async def renew(self, partition: int, owner: str, revision: int) -> int | None:
         async def renew() -> int | None:
             return self._note(partition, owner, await self._bus.leases.renew(partition, owner, revision))
 
-        return await self._line.ask(f"renew {partition} at {revision}", renew)
+        return await self._ask(f"renew {partition} at {revision}", renew)
+
+    async def _ask(self, what: str, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._line.blind:
+            await asyncio.sleep(self._line.random.uniform(0.1, 1))
+            raise Unanswered(f"{what}: no answer")
+        return await self._line.ask(what, operation)
 
     def _note(self, partition: int, owner: str, revision: int | None) -> int | None:
         if revision is not None:
@@ -208,13 +216,13 @@ class _Leases(_Port):
         return revision
 
     async def release(self, partition: int, owner: str, revision: int) -> None:
-        await self._line.ask(f"release {partition}", lambda: self._bus.leases.release(partition, owner, revision))
+        await self._ask(f"release {partition}", lambda: self._bus.leases.release(partition, owner, revision))
 
     async def announce(self, engine: str) -> None:
-        await self._line.ask("announce", lambda: self._bus.leases.announce(engine))
+        await self._ask("announce", lambda: self._bus.leases.announce(engine))
 
     async def withdraw(self, engine: str) -> None:
-        await self._line.ask("withdraw", lambda: self._bus.leases.withdraw(engine))
+        await self._ask("withdraw", lambda: self._bus.leases.withdraw(engine))
 
     async def members(self) -> list[str]:
         async def members() -> list[str]:
@@ -223,7 +231,7 @@ class _Leases(_Port):
                 found.remove(self._line.random.choice(found))
             return found
 
-        return await self._line.ask("members", members)
+        return await self._ask("members", members)
 
 
 class _Definitions(_Port):

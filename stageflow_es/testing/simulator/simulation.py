@@ -7,7 +7,7 @@ memory knew is gone. Whatever still waits then is answered, a few times over.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from random import Random
 
@@ -29,6 +29,8 @@ from stageflow_es.testing.simulator.stagehand import Stagehand
 from stageflow_es.testing.simulator.trace import Trace
 from stageflow_es.testing.simulator.weather import Weather
 from stageflow_es.testing.simulator.witness import Sent, Witness
+
+Faults = Collection[str] | Mapping[str, float] | None
 
 MOST_ENGINES = 3
 ROUNDS = 3
@@ -69,7 +71,7 @@ class Clock:
 class Simulation:
     """`run` plays a plan once. Everything random comes from `seed`, each use from a stream of its own."""
 
-    def __init__(self, seed: int, plan: Plan, faults: Collection[str] | None = None, *, whole: bool = False) -> None:
+    def __init__(self, seed: int, plan: Plan, faults: Faults = None, *, whole: bool = False) -> None:
         self.seed = seed
         self.trace = Trace(whole=whole)
         self.loop = VirtualLoop(self._stream("turns"))
@@ -94,7 +96,7 @@ class Simulation:
             self._register()
             for planned in self._plan.commands:
                 self._send(planned)
-            for _ in range(1 + self.weather.strikes("second_engine", 0.7)):
+            for _ in range(1 + self.weather.strikes("second_engine", 0.8) + self.weather.strikes("second_engine", 0.3)):
                 self._start(self._new_name())
             self.loop.after(0.5, self._disaster)
             self._pass_time(self.random.uniform(15, 60))
@@ -191,6 +193,9 @@ class Simulation:
         if strikes("outage", 0.06):
             machine.line.cut = True
             self.loop.after(uniform(0.5, 12), self._mend, machine.line)
+        if strikes("lease_blind", 0.08):
+            machine.line.blind = True
+            self.loop.after(uniform(2, 15), self._mend, machine.line)
         if not machine.stopping and strikes("hand_over", 0.04):
             machine.stopping = True
             self.trace.add(self.loop.now, machine.process.name, "is asked to stop")
@@ -207,7 +212,7 @@ class Simulation:
             self.trace.add(self.loop.now, process.name, "goes on")
 
     def _mend(self, line: Line) -> None:
-        line.cut = False
+        line.cut = line.blind = False
 
     async def _stop(self, machine: Machine) -> None:
         await machine.engine.stop()
@@ -253,7 +258,7 @@ class Simulation:
         replaced = self.random.random() < 0.5
         for machine in list(self._machines.values()):
             machine.process.doom = None
-            machine.line.cut = False
+            self._mend(machine.line)
             self._thaw(machine.process)
             if replaced:
                 self.loop.kill(machine.process)
@@ -333,7 +338,11 @@ class Simulation:
             for holding in machine.engine._held.values()
             for actor in holding.partition._actors.values()
         }
-        for problem in [*Final(self.server, self.witness, self._stages, at_work), *self.loop.problems]:
+        try:
+            problems = list(Final(self.server, self.witness, self._stages, at_work))
+        except Exception as error:
+            problems = [f"the histories cannot be gone through: {error!r}"]
+        for problem in [*problems, *self.loop.problems]:
             self.witness.break_(problem)
 
     def _log(self, event: str, details: str) -> None:

@@ -6,7 +6,7 @@ A run has some kinds of fault and not others (all of them at once hide each othe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from random import Random
 
 FAULTS: dict[str, str] = {
@@ -27,6 +27,7 @@ FAULTS: dict[str, str] = {
     "slow_bus": "an answer takes seconds",
     "outage": "a process cannot reach the bus for a while",
     "lease_expired": "a lease ends although its holder renewed it",
+    "lease_blind": "an engine's requests about leases are not answered for a while, all others are",
     "stale_members": "an old list of the engines is read",
     "stale_checkpoint": "an old checkpoint is read",
     "lost_tail": "messages are there, and the reader learns of them late",
@@ -47,27 +48,29 @@ FAULTS: dict[str, str] = {
 
 
 class Weather:
-    """The faults of one run. `allowed` may narrow them down; `over` ends them all. `counts`: how often each happened."""
+    """The faults of one run. `allowed` may narrow them down, and say how many times as likely as usual each is; `over`
+    ends them all. `counts`: how often each happened."""
 
-    def __init__(self, random: Random, allowed: Collection[str] | None = None) -> None:
+    def __init__(self, random: Random, allowed: Collection[str] | Mapping[str, float] | None = None) -> None:
         if unknown := set(allowed or ()) - FAULTS.keys():
             raise ValueError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
-        likely = random.choice([0.25, 0.5, 0.8])
-        drawn = {kind: random.random() < likely for kind in FAULTS}
-        wanted = FAULTS if allowed is None else allowed
-        self._on = {kind: kind in wanted and (drawn[kind] or allowed is not None) for kind in FAULTS}
-        self._storm = random.choice([0.3, 1.0, 1.0, 3.0])
         self._random = random
+        self._rates = self._draw() if allowed is None else self._given(allowed)
         self.over = False
         self.counts: Counter[str] = Counter()
 
-    def has(self, kind: str) -> bool:
-        """Whether this run has a kind of fault at all."""
-        return self._on[kind] and not self.over
+    def _draw(self) -> dict[str, float]:
+        likely = self._random.choice([0.25, 0.5, 0.8])
+        storm = self._random.choice([0.3, 1.0, 1.0, 3.0])
+        return {kind: storm for kind in FAULTS if self._random.random() < likely}
+
+    def _given(self, allowed: Collection[str] | Mapping[str, float]) -> dict[str, float]:
+        return dict(allowed) if isinstance(allowed, Mapping) else dict.fromkeys(allowed, 1.0)
 
     def strikes(self, kind: str, chance: float) -> bool:
         """Whether the fault happens now, and note it."""
-        if not self.has(kind) or self._random.random() >= chance * self._storm:
+        rate = self._rates.get(kind)
+        if rate is None or self.over or self._random.random() >= chance * rate:
             return False
         self.counts[kind] += 1
         return True
