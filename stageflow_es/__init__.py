@@ -5,6 +5,7 @@
     session/     what happens: commands -> decide -> events -> evolve -> state         (pure)
     stages/      what users write: BaseStage, the registry, the built-in stages
     stageflow    StageFlow's own node objects and `Pipeline`, for pipelines written in Python
+    audit        histories verified, exported and explained, with no server
     engine/      the shell that runs sessions: ports, actors, partitions; `local` is a session in this process
     bus/         the ports implemented: in memory, and on JetStream
     projection/  snapshots in SQLite and the queries over them
@@ -21,7 +22,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stageflow_es.version import VERSION
+
 if TYPE_CHECKING:
+    from stageflow_es.audit import explain_history, export_history, replay_history, verify_history, what_if
     from stageflow_es.client import Client, SessionHandle, connect
     from stageflow_es.engine import Engine, EngineSettings
     from stageflow_es.engine.local import Session, SessionResult
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "stageflow_es.audit": ("explain_history", "export_history", "replay_history", "verify_history", "what_if"),
     "stageflow_es.client": ("Client", "SessionHandle", "connect"),
     "stageflow_es.engine": ("Engine", "EngineSettings"),
     "stageflow_es.engine.local": ("Session", "SessionResult"),
@@ -109,7 +114,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "BaseStage",
@@ -146,11 +151,16 @@ __all__ = [
     "SubPipelineNode",
     "TerminalNode",
     "connect",
+    "explain_history",
+    "export_history",
     "get_stage",
     "get_stages",
     "get_stages_by_category",
     "register_stage",
+    "replay_history",
     "validate_schema",
+    "verify_history",
+    "what_if",
 ]
 
 

@@ -12,6 +12,8 @@ from stageflow_es.session import events as ev
 
 if TYPE_CHECKING:
     from stageflow_es.client import SessionInfo, UnknownEvent
+    from stageflow_es.projection.state_view import StateView
+    from stageflow_es.session.verify import Broken, Verified
 
 WIDEST = 100
 """Characters of a value that a line shows."""
@@ -120,6 +122,43 @@ def _more_detail(event: Any) -> str:
             return f"{seconds:g} s"
         case _:
             return ""
+
+
+def verified_line(found: Verified) -> Text:
+    """A history that verifies."""
+    line = Text.assemble(("verified", "bold green"), f": session {plain(found.session)}, {found.count} events, ")
+    line.append_text(status(found.status))
+    return line.append(f", head {found.head}", style="dim")
+
+
+def broken_lines(found: Broken) -> list[Text]:
+    """The first event of a history that does not follow, what it says, and what had to be there."""
+    where = f"event {found.n} of session {plain(found.session)} does not follow" if found.n else "not as it was written"
+    lines = [Text.assemble((where, "bold red"), f" ({found.kind}): {plain(found.message)}")]
+    for name, content in (("found", found.found), ("expected", found.expected)):
+        if content is not None:
+            lines.append(Text(f"  {name:<9}{plain(as_json(content))}"))
+    return lines
+
+
+def state_lines(view: StateView) -> list[Text]:
+    """A state, one fact a line."""
+    lines = [Text.assemble(f"session {plain(view.session)} as of event {view.version}: ", status(view.status))]
+    for scope in view.scopes:
+        run = f", attempt {scope.run.attempt}" if scope.run else ""
+        inside = f", {scope.inner} inside" if scope.inner is not None else ""
+        where = place(scope.path, scope.node) or "-"
+        lines.append(Text.assemble(f"  {scope.kind:<10}", (where, "blue"), f"{run}{inside}"))
+    for wait in view.waits:
+        limit = f", until {_minute(wait.due)}" if wait.due else ""
+        lines.append(
+            Text(f"  {'waits':<10}{plain(wait.type)} ({plain(wait.id)}) in {plain(wait.scope or 'the root')}{limit}")
+        )
+    facts = {"kept": view.inputs, "context": view.context, "result": view.result, "artifacts": view.artifacts}
+    for name, content in {**facts, "error": view.error}.items():
+        if content:
+            lines.append(Text(f"  {name:<10}{as_json(content)}"))
+    return lines
 
 
 def session_table(rows: list[SessionInfo]) -> Table:

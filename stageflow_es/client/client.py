@@ -16,6 +16,7 @@ from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.auditing import Record
 from stageflow_es.client.commands import Sender
 from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
@@ -169,6 +170,10 @@ class Client:
         """A session's events from number `start` on."""
         follower = Follower(self.link, self.names, self.queries, session, start=start, follow_on=follow_on)
         return follower.events()
+
+    async def record(self, session: str) -> Record:
+        """A session's stored history, for an auditor."""
+        return await Record.open(self.link, self.names, self.definitions, session)
 
     def journal(self, session: str, start: int = 1) -> Journal:
         """A reader of a session's stored events."""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stageflow_es.client.auditing import Record
 from stageflow_es.client.follow import FINAL, UnknownEvent, decode, type_of
 from stageflow_es.client.outcome import Outcome, outcome_of
 from stageflow_es.client.queries import SessionInfo
 from stageflow_es.session.commands import Action
 from stageflow_es.session.events import AnyEvent
+from stageflow_es.session.verify import Broken, Verified
 from stageflow_es.session.wire import ControlBody, InputBody
 
 if TYPE_CHECKING:
@@ -106,6 +108,22 @@ class SessionHandle:
         outcome = outcome_of(decode(last))
         assert outcome is not None
         return outcome
+
+    # --- auditing ---
+
+    async def record(self) -> Record:
+        """The stored history as an auditor reads it, to verify and to export. Raises QueryRefused."""
+        return await self._client.record(self.id)
+
+    async def verify(self) -> Verified | Broken:
+        """Verify every stored event against the definition the session is pinned to. Raises QueryRefused."""
+        return await (await self.record()).verify()
+
+    async def export(self) -> AsyncGenerator[bytes]:
+        """The lines of an export, to be written to a file; `verify_history` takes it. Raises QueryRefused."""
+        async with aclosing((await self.record()).export()) as lines:
+            async for line in lines:
+                yield line
 
     # --- looking ---
 

@@ -25,7 +25,7 @@ from stageflow_es.pipeline import Catalog
 from stageflow_es.session import Refused as NoSession
 from stageflow_es.session import State, decide, seal
 from stageflow_es.session import commands as cmd
-from stageflow_es.session.decide import command_body
+from stageflow_es.session.decide import UNDECIDED, command_body
 from stageflow_es.session.events import Event
 from stageflow_es.session.wire import rejection
 from stageflow_es.stages import BaseStage
@@ -271,7 +271,7 @@ class Actor:
             log.exception("decide_failed", session=self.session, command=type(command).__name__)
             if not isinstance(item, BusItem) or isinstance(command, cmd.Refuse):
                 raise
-            problems = (Problem(message="this engine could not decide the command; the fault is not the sender's"),)
+            problems = (Problem(message=UNDECIDED),)
             body = command_body(item.bus_command)
             item.command = refusing(item.bus_command, problems, body)
             return self._ask(state, item, item.command)
@@ -307,7 +307,9 @@ class Actor:
         message = f"what follows from this cannot be stored: {problem}"
         if not self._inbox:
             host = self.host
-            self.post(ReportItem(cmd.GiveUp(at=host.at(), by=host.name, error_type="TooLarge", message=message), None))
+            self.post(
+                ReportItem(cmd.GiveUp(at=host.at(), by=host.name, error_type=cmd.TOO_LARGE, message=message), None)
+            )
             return
         item = self._inbox[0]
         match item:
@@ -315,7 +317,7 @@ class Actor:
                 item.command = refusing(item.bus_command, (Problem(message=message),), {})
             case ReportItem(command=cmd.RunReport() as report):
                 item.command = cmd.FailStage(
-                    at=report.at, by=report.by, run=report.run, error_type="TooLarge", message=message
+                    at=report.at, by=report.by, run=report.run, error_type=cmd.TOO_LARGE, message=message
                 )
             case _:
                 raise Bug(f"session {self.session}: {message}")

@@ -14,6 +14,9 @@ Action = Literal["pause", "resume", "stop", "skip", "retry"]
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
+TOO_LARGE = "TooLarge"
+"""The error type of what the bus cannot store for its size."""
+
 
 class RunId(msgspec.Struct, frozen=True):
     """One attempt of one visit of one node: the scope, the `n` of the event that brought the cursor, the attempt."""

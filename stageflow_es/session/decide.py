@@ -26,6 +26,9 @@ from stageflow_es.session.runs import decide_report
 from stageflow_es.session.state import State
 from stageflow_es.session.transitions import next_transition, stamp
 
+UNDECIDED = "this engine could not decide the command; the fault is not the sender's"
+"""The problem of a command on which `decide` raised: a fault of ours that is recorded as a refusal."""
+
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """A command to a session that does not exist."""
