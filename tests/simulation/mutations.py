@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -19,7 +19,6 @@ from stageflow_es.engine.partition import Partition
 from stageflow_es.engine.ports import Checkpoint, CommandMessage, Unanswered, WrongSequence
 from stageflow_es.engine.runner import StageRun
 from stageflow_es.engine.stage_view import StageContext
-from stageflow_es.engine.workers import Workers
 from stageflow_es.session import cursor, runs, state
 from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import TRANSITIONS
@@ -27,25 +26,38 @@ from stageflow_es.session.evolve import TRANSITIONS
 decide = import_module("stageflow_es.session.decide")
 
 Patch = pytest.MonkeyPatch
-Mutation = Callable[[Patch], None]
+Apply = Callable[[Patch], None]
+
+
+class Mutation(NamedTuple):
+    """`faults`: those that bring it to light soon."""
+
+    apply: Apply
+    faults: dict[str, float] | None
+
 
 MUTATIONS: dict[str, Mutation] = {}
 
 
-def mutation(function: Mutation) -> Mutation:
-    MUTATIONS[function.__name__] = function
-    return function
+def mutation(**faults: float) -> Callable[[Apply], Apply]:
+    """Put a mutation into the table, with the faults to run it under; none: any mixture."""
+
+    def register(apply: Apply) -> Apply:
+        MUTATIONS[apply.__name__] = Mutation(apply, faults or None)
+        return apply
+
+    return register
 
 
 # --- the recovery protocol -------------------------------------------------------------------------------------
 
 
-@mutation
+@mutation()
 def the_floor_is_the_last_message_read(patch: Patch) -> None:
     patch.setattr(Ledger, "floor", property(lambda self: self.read))
 
 
-@mutation
+@mutation()
 def an_applied_command_that_is_read_again_wakes_nobody(patch: Patch) -> None:
     original = Partition._take_command
 
@@ -60,7 +72,7 @@ def an_applied_command_that_is_read_again_wakes_nobody(patch: Patch) -> None:
     patch.setattr(Partition, "_take_command", take)
 
 
-@mutation
+@mutation(slow_bus=10, crash_any_time=5)
 def a_listed_session_is_dropped_before_it_is_loaded(patch: Patch) -> None:
     original = Partition._checkpoint
 
@@ -72,7 +84,7 @@ def a_listed_session_is_dropped_before_it_is_loaded(patch: Patch) -> None:
     patch.setattr(Partition, "_checkpoint", checkpoint)
 
 
-@mutation
+@mutation(small_limits=10, slow_step=3)
 def a_full_list_holds_no_floor_down(patch: Patch) -> None:
     original = Partition._checkpoint
 
@@ -82,7 +94,7 @@ def a_full_list_holds_no_floor_down(patch: Patch) -> None:
     patch.setattr(Partition, "_checkpoint", checkpoint)
 
 
-@mutation
+@mutation(late_request=8, second_engine=3, lease_expired=8, lease_blind=5)
 def a_refused_checkpoint_is_written_again_over_the_other(patch: Patch) -> None:
     original = Partition._write_checkpoint
 
@@ -96,7 +108,7 @@ def a_refused_checkpoint_is_written_again_over_the_other(patch: Patch) -> None:
     patch.setattr(Partition, "_write_checkpoint", write)
 
 
-@mutation
+@mutation()
 def the_log_is_purged_before_the_checkpoint_is_written(patch: Patch) -> None:
     original = Partition._write_checkpoint
 
@@ -107,23 +119,12 @@ def the_log_is_purged_before_the_checkpoint_is_written(patch: Patch) -> None:
     patch.setattr(Partition, "_write_checkpoint", write)
 
 
-@mutation
-def what_memory_does_not_know_is_not_looked_up(patch: Patch) -> None:
-    original = Actor._look_closer
-
-    async def look(self: Actor, state: state.State, item: Any) -> None:
-        item.mark = 0
-        await original(self, state, item)
-
-    patch.setattr(Actor, "_look_closer", look)
-
-
-@mutation
+@mutation()
 def a_rejection_is_not_outstanding_work(patch: Patch) -> None:
     patch.setattr(Debts, "owes_rejection", lambda self, state: False)
 
 
-@mutation
+@mutation(crash_before_request=10, crash_after_request=10, crash_any_time=5)
 def timers_are_not_set_again_by_who_loads_the_session(patch: Patch) -> None:
     original = Actor._load
 
@@ -135,7 +136,7 @@ def timers_are_not_set_again_by_who_loads_the_session(patch: Patch) -> None:
     patch.setattr(Actor, "_load", load)
 
 
-@mutation
+@mutation(timer_early=5)
 def fires_are_judged_by_the_clock(patch: Patch) -> None:
     original = decide._fire
 
@@ -146,7 +147,7 @@ def fires_are_judged_by_the_clock(patch: Patch) -> None:
     patch.setattr(decide, "_fire", fire)
 
 
-@mutation
+@mutation()
 def an_unanswered_append_is_taken_for_stored(patch: Patch) -> None:
     original = Actor._append
 
@@ -161,7 +162,7 @@ def an_unanswered_append_is_taken_for_stored(patch: Patch) -> None:
     patch.setattr(Actor, "_append", append)
 
 
-@mutation
+@mutation(lease_blind=8, second_engine=3, lease_expired=8)
 def appends_expect_nothing(patch: Patch) -> None:
     async def append(self: Actor, state: state.State, data: list[bytes]) -> bool:
         self.appending = True
@@ -179,17 +180,21 @@ def appends_expect_nothing(patch: Patch) -> None:
     patch.setattr(Actor, "_append", append)
 
 
-@mutation
-def a_cancelled_run_goes_on_and_reports(patch: Patch) -> None:
-    patch.setattr(StageRun, "cancel", lambda self: None)
+@mutation()
+def a_report_of_a_run_that_is_over_counts(patch: Patch) -> None:
+    patch.setattr(runs, "live_run", lambda state, run: state.runs.get(run.scope))
 
 
-@mutation
+@mutation(lease_blind=12)
 def a_lapsed_lease_lets_sessions_go(patch: Patch) -> None:
-    patch.setattr(Workers, "lapsed", property(lambda self: False, lambda self, value: None), raising=False)
+    patch.setattr(
+        Actor,
+        "idle",
+        property(lambda self: not (self._inbox or self.queued or self.workers.occupied or self._debts.local)),
+    )
 
 
-@mutation
+@mutation(hand_over=20, lost_answer=10, lease_expired=20, slow_bus=20)
 def a_lost_partition_is_handed_over(patch: Patch) -> None:
     original = Partition._drop
 
@@ -201,7 +206,7 @@ def a_lost_partition_is_handed_over(patch: Patch) -> None:
     patch.setattr(Partition, "_drop", drop)
 
 
-@mutation
+@mutation(lost_answer=15, lost_request=15, crash_any_time=5)
 def the_leases_wait_for_the_first_partitions(patch: Patch) -> None:
     async def wait(self: Engine, patience: float) -> None:
         await asyncio.gather(*(held.partition.serving.wait() for held in self._held.values()))
@@ -210,7 +215,7 @@ def the_leases_wait_for_the_first_partitions(patch: Patch) -> None:
     patch.setattr(Engine, "_await_serving", wait)
 
 
-@mutation
+@mutation(small_limits=10, lease_expired=8, lost_answer=10)
 def a_dropped_session_keeps_its_turn(patch: Patch) -> None:
     original = Actor.close
 
@@ -225,7 +230,7 @@ def a_dropped_session_keeps_its_turn(patch: Patch) -> None:
 # --- the core and the runner -----------------------------------------------------------------------------------
 
 
-@mutation
+@mutation()
 def a_join_does_not_wait_for_its_last_branch(patch: Patch) -> None:
     original = TRANSITIONS[ev.BranchCompleted]
 
@@ -239,7 +244,7 @@ def a_join_does_not_wait_for_its_last_branch(patch: Patch) -> None:
     patch.setitem(TRANSITIONS, ev.BranchCompleted, completed)
 
 
-@mutation
+@mutation()
 def an_input_that_was_taken_is_kept_too(patch: Patch) -> None:
     original = TRANSITIONS[ev.UserInput]
 
@@ -251,7 +256,7 @@ def an_input_that_was_taken_is_kept_too(patch: Patch) -> None:
     patch.setitem(TRANSITIONS, ev.UserInput, given)
 
 
-@mutation
+@mutation()
 def a_kept_input_is_taken_from_the_wrong_end(patch: Patch) -> None:
     original = decide.decide_wait
 
@@ -265,7 +270,7 @@ def a_kept_input_is_taken_from_the_wrong_end(patch: Patch) -> None:
     patch.setattr(decide, "decide_wait", wait)
 
 
-@mutation
+@mutation()
 def a_stage_is_retried_once_too_often(patch: Patch) -> None:
     original = runs._fail
     patch.setattr(
@@ -277,7 +282,7 @@ def a_stage_is_retried_once_too_often(patch: Patch) -> None:
     )
 
 
-@mutation
+@mutation()
 def outputs_are_applied_before_the_stage_completes(patch: Patch) -> None:
     original = StageContext.set
 
@@ -288,7 +293,7 @@ def outputs_are_applied_before_the_stage_completes(patch: Patch) -> None:
     patch.setattr(StageContext, "set", write)
 
 
-@mutation
+@mutation()
 def the_losers_of_a_join_are_not_cancelled(patch: Patch) -> None:
     patch.setattr(cursor, "drop", _drop_the_scope_alone)
 
@@ -300,12 +305,12 @@ def _drop_the_scope_alone(state: state.State, path: str) -> None:
         del state.scopes[path]
 
 
-@mutation
+@mutation()
 def a_command_sent_again_is_applied_again(patch: Patch) -> None:
     patch.setattr(decide, "_repeated", lambda state, command: False)
 
 
-@mutation
+@mutation()
 def a_recorded_step_is_forgotten(patch: Patch) -> None:
     original = StageRun._call
 
@@ -316,27 +321,30 @@ def a_recorded_step_is_forgotten(patch: Patch) -> None:
     patch.setattr(StageRun, "_call", call)
 
 
-@mutation
+@mutation()
 def a_retry_forgets_the_steps(patch: Patch) -> None:
     patch.setattr(cursor, "steps_of", lambda run: {})
 
 
-@mutation
+@mutation()
 def a_paused_session_moves_on(patch: Patch) -> None:
     patch.setattr(state.State, "active", property(lambda self: self.n > 0 and not self.outcome))
 
 
-@mutation
-def a_failed_item_does_not_fail_its_map(patch: Patch) -> None:
+@mutation()
+def a_map_does_not_wait_for_its_last_item(patch: Patch) -> None:
     original = TRANSITIONS[ev.IterationCompleted]
-    patch.setitem(
-        TRANSITIONS,
-        ev.IterationCompleted,
-        lambda state, event: original(state, msgspec.structs.replace(event, error=None)),
-    )
+
+    def completed(state: state.State, event: Any) -> None:
+        parent = state.scopes[event.scope].parent
+        original(state, event)
+        if len(state.scopes[parent].join.open) == 1:
+            state.settled[parent] = None
+
+    patch.setitem(TRANSITIONS, ev.IterationCompleted, completed)
 
 
-@mutation
+@mutation()
 def a_stopped_session_goes_on(patch: Patch) -> None:
     def stopped(state: state.State, event: Any) -> None:
         state.result = {"result": "stopped"}

@@ -8,6 +8,7 @@ from itertools import pairwise
 from stageflow_es.session import State, apply
 from stageflow_es.session import events as ev
 from stageflow_es.session.snapshot import dump, load
+from stageflow_es.session.verify import Broken, verify
 from stageflow_es.stages import BaseStage
 from stageflow_es.testing.simulator.history import HistoryRules
 from stageflow_es.testing.simulator.server import Server, at_once
@@ -44,6 +45,9 @@ class Final:
         if problem:
             yield f"session {session} is stranded: {problem}"
         yield from (f"session {session}, {text}" for text in self._replayed(state, stored))
+        verdict = verify(state.pipeline, [data for data, _ in stored], session=session, head=state.head, count=state.n)
+        if isinstance(verdict, Broken):
+            yield f"session {session} cannot be verified: event {verdict.n}: {verdict.message}"
         rules = HistoryRules(state.pipeline.raw, self._stages)
         for data, _ in stored:
             yield from (f"session {session}, event {text}" for text in rules.check(data))

@@ -1,0 +1,17 @@
+"""The simulator finds faults: each rule of the engine and the core, broken on purpose, shows within a few seeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from stageflow_es.testing.simulator import simulate
+from tests.simulation.mutations import MUTATIONS
+
+SEEDS = range(200)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_broken_rule_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation = MUTATIONS[name]
+    mutation.apply(monkeypatch)
+    assert any(not simulate(seed, faults=mutation.faults).ok for seed in SEEDS)
