@@ -73,15 +73,14 @@ class Stagehand:
 
     async def _trouble(self) -> None:
         weather = self._weather
+        if weather.strikes("slow_step", 0.3):
+            try:
+                await asyncio.sleep(self._random.uniform(0.1, 9))
+            except asyncio.CancelledError:
+                if not weather.strikes("stage_ignores_cancel", 0.5):
+                    raise
         if weather.strikes("stage_cancels_itself", 0.03):
             raise asyncio.CancelledError
-        if not weather.strikes("slow_step", 0.3):
-            return
-        try:
-            await asyncio.sleep(self._random.uniform(0.1, 9))
-        except asyncio.CancelledError:
-            if not weather.strikes("stage_ignores_cancel", 0.5):
-                raise
 
     def _elsewhere(self, run: Callable[[Any], Any]) -> Callable[[Any], Any]:
         async def elsewhere(stage: Any) -> None:

@@ -44,6 +44,7 @@ class Witness:
         self._known: defaultdict[Process, dict[str, int]] = defaultdict(dict)
         self._over: dict[tuple[str, str], int] = {}
         self._stepped: dict[tuple[str, str, str], int] = {}
+        self._taken: set[int] = set()
         self._fires: dict[int, Fire] = {}
         self._floors: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
         self._partitions: dict[int, list[int]] = defaultdict(list)
@@ -90,6 +91,8 @@ class Witness:
                 if run in self._over:
                     self.break_(f"session {session}, event {event.n}: run {event.cause} ended twice")
                 self._over[run] = seq
+            case ev.UserInput(cause=int(command)):
+                self._taken.add(command)
             case ev.StepCompleted():
                 step = session, event.scope, event.key
                 self._stepped[step] = seq
@@ -178,6 +181,8 @@ class Witness:
         if state is None or (state.n and self._started(sent.session) > sent.seq):
             return None if rejected else "its session does not exist, and it was not rejected"
         if state.last_command >= sent.seq:
+            if sent.seq in self._taken:
+                return None
             if state.refusal is not None and state.refusal.command_seq == sent.seq and not rejected:
                 return "it was refused, and its rejection is not published"
             return None
