@@ -233,7 +233,16 @@ class Actor:
         if self._recovered:
             self.workers.suspect(state)
         self._recovered = self._after_crash = False
+        self._drop_overtaken(state)
         self.state = state
+
+    def _drop_overtaken(self, state: State) -> None:
+        """Forget the runs, and what they reported, that another engine has taken further."""
+        late = [item for item in self._inbox if isinstance(item, ReportItem) and item.overtaken(state)]
+        for item in late:
+            self._inbox.remove(item)
+            item.abandon()
+        self.workers.drop_overtaken(state)
 
     def _decide(self, state: State) -> tuple[list[bytes], int]:
         """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,

@@ -46,6 +46,13 @@ class Workers:
         """These runs may have been lost with an engine: each is recorded as interrupted before it is repeated."""
         self._suspects = {run.id(path) for path, run in state.runs.items() if not run.blocked}
 
+    def drop_overtaken(self, state: State) -> None:
+        """Cancel the runs that another engine has taken further, to where they rest."""
+        for path, worker in list(self._runs.items()):
+            if worker.overtaken(state):
+                worker.cancel()
+                del self._runs[path]
+
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
         self._cancel_lost(state)
