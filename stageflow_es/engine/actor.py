@@ -151,6 +151,7 @@ class Actor:
     def close(self) -> None:
         """Drop everything at once: whatever was not durable is the log's to tell."""
         self._closed = True
+        self.queued = False
         if self._task is not None:
             self._task.cancel()
         self.workers.close()
@@ -168,7 +169,7 @@ class Actor:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to do here and nothing in memory is needed."""
-        return not (self._inbox or self.queued or self.workers.occupied or self._debts.local)
+        return not (self._inbox or self.queued or self.workers.occupied or self.workers.lapsed or self._debts.local)
 
     # --- the work ---
 
@@ -239,7 +240,16 @@ class Actor:
         if self._recovered:
             self.workers.suspect(state)
         self._recovered = self._after_crash = False
+        self._drop_overtaken(state)
         self.state = state
+
+    def _drop_overtaken(self, state: State) -> None:
+        """Forget the runs, and what they reported, that another engine has taken further."""
+        late = [item for item in self._inbox if isinstance(item, ReportItem) and item.overtaken(state)]
+        for item in late:
+            self._inbox.remove(item)
+            item.abandon()
+        self.workers.drop_overtaken(state)
 
     def _decide(self, state: State) -> tuple[list[bytes], int]:
         """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,
@@ -338,6 +348,7 @@ class Actor:
         elif isinstance(item, FireItem):
             self.last_fire = max(self.last_fire, item.fire.seq)
             self.placed = True
+        self.queued = self.queued and not self.placed
         item.settle()
 
     async def _look_closer(self, state: State, item: Item) -> None:

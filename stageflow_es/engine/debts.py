@@ -27,7 +27,7 @@ class Debts:
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self._set: set[str] = set()
+        self._set: dict[str, None] = {}
         self._rejected = 0
         self.local: dict[str, asyncio.TimerHandle] = {}
 
@@ -69,7 +69,7 @@ class Debts:
             self.local[name] = loop.call_later(max(left, 0), self._fire, name)
         else:
             await surely(lambda: host.timers.set(self._actor.session, name, due, timer.n))
-        self._set.add(name)
+        self._set[name] = None
 
     def _fire(self, name: str) -> None:
         self.local.pop(name, None)
@@ -82,7 +82,7 @@ class Debts:
         if len(self._set) == 0:
             return
         for name in [name for name in self._set if name not in state.timers]:
-            self._set.discard(name)
+            del self._set[name]
             handle = self.local.pop(name, None)
             if handle is not None:
                 handle.cancel()

@@ -115,6 +115,7 @@ class Engine:
 
     async def _run(self) -> None:
         term = self.bus.leases.term
+        pause = min(term / 8, 0.5)
         renewed = -term
         loop = asyncio.get_running_loop()
         while True:
@@ -127,9 +128,15 @@ class Engine:
                 log.warning("leases_unreachable", engine=self.name, problem=str(problem))
             self._restart_lost()
             if not self._serving.is_set() and self._held:
+                await self._await_serving(pause)
+            await asyncio.sleep(pause)
+
+    async def _await_serving(self, patience: float) -> None:
+        """A partition may be lost before it is served: the leases must not wait for it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
                 await asyncio.gather(*(held.partition.serving.wait() for held in self._held.values()))
-                self._serving.set()
-            await asyncio.sleep(min(term / 8, 0.5))
+            self._serving.set()
 
     async def _renew(self) -> None:
         await self.bus.leases.announce(self.name)
@@ -196,6 +203,7 @@ class Engine:
         task = asyncio.get_running_loop().create_task(_quietly(work))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        task.add_done_callback(lambda _: work.close())
 
 
 class _Held:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from stageflow_es.engine.ports import Fire
 from stageflow_es.pipeline import Pipeline
+from stageflow_es.session import State
 from stageflow_es.session.commands import BusCommand, Command
+
+if TYPE_CHECKING:
+    from stageflow_es.engine.runner import StageRun
 
 
 class Item:
@@ -63,11 +68,16 @@ class FireItem(Item):
 class ReportItem(Item):
     """A report of a stage run, which waits for it to be durable."""
 
-    __slots__ = ("done",)
+    __slots__ = ("done", "run")
 
-    def __init__(self, command: Command, done: asyncio.Future[None] | None) -> None:
+    def __init__(self, command: Command, done: asyncio.Future[None] | None, run: StageRun | None = None) -> None:
         super().__init__(command)
         self.done = done
+        self.run = run
+
+    def overtaken(self, state: State) -> bool:
+        """Whether another engine has taken the run to where it rests, so that this report is too late."""
+        return self.run is not None and self.run.overtaken(state)
 
     def settle(self) -> None:
         if self.done is not None and not self.done.done():

@@ -69,7 +69,7 @@ class Partition:
         self.timers = engine.bus.timers
         self._actors: dict[str, Actor] = {}
         self._listed: dict[str, ListedSession] = {}
-        self._revision = 0
+        self._revision = 0  # while the partition is not ours
         self._saved = Checkpoint()
         self._crashed = False
         self._commands = Ledger(0, OPEN_LIMIT)
@@ -130,6 +130,7 @@ class Partition:
         log.info("partition_taken", partition=self.number, engine=self.name, sessions=len(self._listed))
 
     async def _drop(self) -> None:
+        self._revision = 0
         for actor in list(self._actors.values()):
             actor.close()
         self._actors.clear()
@@ -152,7 +153,8 @@ class Partition:
             await asyncio.sleep(0.005)
         async with self._writing:
             self._handed_over = True
-            await self._write_clean()
+            if self._revision:
+                await self._write_clean()
 
     async def _write_clean(self) -> None:
         checkpoint = self._checkpoint()

@@ -108,6 +108,19 @@ class StageRun:
         """Whether the stage waits and does nothing else."""
         return self._run.blocked > 0
 
+    def overtaken(self, state: State) -> bool:
+        """Whether the same run, in another engine, waits for something this one has not come to. That engine may have
+        let the session go to rest, and would never learn of what this one reports."""
+        scope = self.id.scope
+        run = state.runs.get(scope)
+        if run is None or not run.blocked or run.id(scope) != self.id:
+            return False
+        return any(record.open and record.alone and not self._made(key) for key, record in run.records.items())
+
+    def _made(self, key: str) -> bool:
+        call, _, number = key.rpartition(":")
+        return int(number) < self._occurrences.get(call, 0)
+
     # --- life ---
 
     def start(self) -> None:
@@ -190,7 +203,7 @@ class StageRun:
         if not self._dead:
             self._dead = True
             self._actor.workers.finished(self)
-            self._actor.post(ReportItem(report, None))
+            self._actor.post(ReportItem(report, None, self))
         self.instance = self._stopwatch = None  # they point back here: without cycles nothing waits for a collection
 
     def _completion(self) -> cmd.AnyCommand:
@@ -274,7 +287,7 @@ class StageRun:
         host = self._actor.host
         done = asyncio.get_running_loop().create_future()
         command: Any = report(at=host.at(), by=host.name, run=self.id, **fields)
-        self._actor.post(ReportItem(command, done))
+        self._actor.post(ReportItem(command, done, self))
         return done
 
     async def _durably(self, report: type[cmd.RunReport], **fields: Any) -> None:

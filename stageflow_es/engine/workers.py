@@ -22,7 +22,9 @@ log = structlog.get_logger(__name__)
 
 
 class Workers:
-    """Keeps the runs in memory equal to the runs the state has outstanding."""
+    """Keeps the runs in memory equal to the runs the state has outstanding. `lapsed`: it could not be looked to, for
+    the lease had run out; the session stays in memory until the lease is renewed or lost.
+    """
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
@@ -32,6 +34,7 @@ class Workers:
         self._instances: dict[str, tuple[int, BaseStage]] = {}
         self._state: State | None = None
         self._active = False
+        self.lapsed = False
 
     @property
     def occupied(self) -> bool:
@@ -47,11 +50,19 @@ class Workers:
         """These runs may have been lost with an engine: each is recorded as interrupted before it is repeated."""
         self._suspects = {run.id(path) for path, run in state.runs.items() if not run.blocked}
 
+    def drop_overtaken(self, state: State) -> None:
+        """Cancel the runs that another engine has taken further, to where they rest."""
+        for path, worker in list(self._runs.items()):
+            if worker.overtaken(state):
+                worker.cancel()
+                del self._runs[path]
+
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
+        self.lapsed = state.active and not self._actor.host.holds()
         for path in self._changed(state):
             self._follow(state, path)
-        if not self._idle or not state.active or not self._actor.host.holds() or not self._may_start():
+        if not self._idle or not state.active or self.lapsed or not self._may_start():
             return False
         idle, self._idle = self._idle, {}
         interrupted = False
@@ -83,6 +94,8 @@ class Workers:
         if run is None:
             self._instances.pop(path, None)
             self._idle.pop(path, None)
+        elif self.lapsed:
+            state.touch(path)
         elif worker is not None:
             worker.wake(run)
         elif not run.blocked:

@@ -5,16 +5,19 @@ The same `random.Random` state gives the same pipeline. All of them are valid an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 Node = dict[str, Any]
+Cast = Callable[[Random], tuple[str, dict[str, Any]]]
+"""Chooses the stage of a node, and its config."""
 
 
 class Maker:
-    """Makes one pipeline document. `stage` is the name of the stage every stage node runs."""
+    """Makes one pipeline document. `stage` is the name of the stage every stage node runs, or who chooses it."""
 
-    def __init__(self, random: Random, stage: str = "Work", depth: int = 3) -> None:
+    def __init__(self, random: Random, stage: str | Cast = "Work", depth: int = 3) -> None:
         self._random = random
         self._stage = stage
         self._depth = depth
@@ -58,7 +61,8 @@ class Maker:
         }
         if self._random.random() < 0.3 and following is not None:
             fields["fallback"] = following
-        return self._add("stage", stage=self._stage, config={"seed": self._count}, next=following, **fields)
+        name, config = (self._stage, {}) if isinstance(self._stage, str) else self._stage(self._random)
+        return self._add("stage", stage=name, config={"seed": self._count, **config}, next=following, **fields)
 
     def _condition(self, following: str | None, depth: int) -> str:
         target = self._chain(following, depth, 1)
@@ -113,6 +117,6 @@ class Maker:
         )
 
 
-def random_pipeline(random: Random, stage: str = "Work", depth: int = 3) -> dict[str, Any]:
-    """A pipeline document whose stage nodes run `stage`, and IncrementStage in loops."""
+def random_pipeline(random: Random, stage: str | Cast = "Work", depth: int = 3) -> dict[str, Any]:
+    """A pipeline document whose stage nodes run `stage` (or what it chooses), and IncrementStage in loops."""
     return Maker(random, stage, depth).document()
