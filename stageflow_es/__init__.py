@@ -22,8 +22,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from stageflow_es.version import VERSION
-
 if TYPE_CHECKING:
     from stageflow_es.audit import explain_history, export_history, replay_history, verify_history, what_if
     from stageflow_es.client import Client, SessionHandle, connect
@@ -114,7 +112,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = VERSION
+__version__ = "0.1.0"
 
 __all__ = [
     "BaseStage",

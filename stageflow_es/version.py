@@ -1,3 +1,0 @@
-"""The release this is."""
-
-VERSION = "0.1.0"
