@@ -29,7 +29,7 @@ from stageflow_es.session import events as ev
 from stageflow_es.session.export import Damaged, NotAnExport, header_line, read_header, verify_export
 from stageflow_es.session.verify import Broken
 from stageflow_es.session.wire import rejection
-from stageflow_es.version import VERSION
+from stageflow_es import __version__
 
 BY = "archive"
 """Who appends the last event."""
@@ -186,7 +186,7 @@ class Archivist:
             count=state.n,
             head=state.head,
             exported_at=state.updated_at,
-            stageflow=VERSION,
+            stageflow=__version__,
         )
         content = header + b"".join(data + b"\n" for data in events)
         self.directory.mkdir(parents=True, exist_ok=True)
