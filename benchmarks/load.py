@@ -13,6 +13,7 @@ from stageflow_es.bus.jetstream import connect
 from stageflow_es.bus.jetstream.connection import Connection, Listener
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.outbox import Outbox
 
 ENDS = (b'{"type":"session_completed"', b'{"type":"session_failed"', b'{"type":"session_stopped"')
 WAITS = b'{"type":"waiting_for_input"'
@@ -26,6 +27,7 @@ class Load:
         self.events = 0
         self._connection = connection
         self._link = link
+        self._outbox = Outbox(link)
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._names = itertools.count(1)
@@ -40,6 +42,7 @@ class Load:
         return load
 
     async def close(self) -> None:
+        await self._outbox.close()
         await self._link.close()
         await self._connection.close()
 
@@ -68,7 +71,7 @@ class Load:
         loop = asyncio.get_running_loop()
         self._ended[session], self._waiting[session] = loop.create_future(), loop.create_future()
         body = msgspec.json.encode({"pipeline": pipeline})
-        await self._link.store(f"stageflow.command.start.{session}", body)
+        await self._outbox.store(f"stageflow.command.start.{session}", body, session)
         return session
 
     async def input(self, session: str, payload: Any) -> None:

@@ -3,7 +3,7 @@
 - `bus`           `JetStreamBus`: every port over one connection
 - `settings`      what an operator may choose
 - `connection`    the NATS client, proof against what strangers may send
-- `link`          requests, answers, and the JSON API over it
+- `link`          requests, answers, and the JSON API over it; `frames` are messages as bytes, `outbox` batches of them
 - `subjects`      what is published where (pure)
 - `streams`       the streams and buckets: created, or checked
 - `event_log`     histories; `group_commit` is how appends of many sessions share one sync

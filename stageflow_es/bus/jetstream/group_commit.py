@@ -16,12 +16,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from itertools import count
 
+from stageflow_es.bus.jetstream.frames import Message, atomic_batch, frame
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import WRONG_SEQUENCE, ApiError, Link, checked
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSequence
 
-_HEADER = b"NATS/1.0\r\n"
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
 _LEAST_HALF = 24
@@ -176,7 +176,7 @@ class GroupCommit:
             for append, answer in zip(appends, answers, strict=True):
                 reply = replies.enter_context(self._link.expecting(answer.set_result))
                 header = _expected(expected[append.session])
-                frames += _frame(append.subject, reply.encode(), header, append.events[step])
+                frames += frame(append.subject, reply.encode(), header, append.events[step])
             await self._link.write(bytes(frames))
             await asyncio.wait(answers, timeout=self._link.timeout)
             stored: dict[str, int] = {}
@@ -229,27 +229,12 @@ def _expected(sequence: int) -> bytes:
     return b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % sequence
 
 
-def _frame(subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> bytes:
-    size = len(_HEADER) + len(headers) + 2
-    return b"HPUB %b %b %d %d\r\n%b%b\r\n%b\r\n" % (
-        subject, reply, size, size + len(payload), _HEADER, headers, payload,
-    )  # fmt: skip
-
-
 def _batch_frames(appends: list[Append], batch_id: bytes, reply: bytes) -> bytes:
-    """The frames of one atomic batch; the last one commits it, and only that one is answered."""
-    left = sum(len(append.events) for append in appends)
-    frames = bytearray()
-    number = 0
+    """One atomic batch of all their events."""
+    messages: list[Message] = []
     for append in appends:
         expected = _expected(append.expected)
         for event in append.events:
-            number += 1
-            left -= 1
-            headers = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n%b" % (batch_id, number, expected)
+            messages.append((append.subject, expected, event))
             expected = b""
-            if left:
-                frames += _frame(append.subject, b"", headers, event)
-            else:
-                frames += _frame(append.subject, reply, headers + b"Nats-Batch-Commit: 1\r\n", event)
-    return bytes(frames)
+    return atomic_batch(messages, batch_id, reply)
