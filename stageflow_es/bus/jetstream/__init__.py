@@ -10,7 +10,7 @@
 - `command_log`, `timers`   the two logs an engine reads, with `log_reader`
 - `checkpoints`, `leases`, `definitions`   over `bucket`, a key-value bucket
 - `direct_get`    reading what is stored: from the leader, or in pages
-- `server`        `EmbeddedServer`: a NATS server of our own
+- `server`        `EmbeddedServer`: a NATS server of our own, with `staging` of its batches in memory
 """
 
 from __future__ import annotations
