@@ -87,6 +87,9 @@ class Load:
         """Return once the session has ended."""
         await self._ended[session]
 
+    def has_ended(self, session: str) -> bool:
+        return self._ended[session].done()
+
     def _see(self, message: Incoming) -> None:
         self.events += 1
         data = message.data
