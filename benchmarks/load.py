@@ -31,6 +31,7 @@ class Load:
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._names = itertools.count(1)
+        self._stirred = asyncio.Event()
         self._listener: Listener | None = None
 
     @classmethod
@@ -87,11 +88,18 @@ class Load:
         """Return once the session has ended."""
         await self._ended[session]
 
+    async def sees(self, events: int) -> None:
+        """Return once so many events were seen in all."""
+        while self.events < events:
+            self._stirred.clear()
+            await self._stirred.wait()
+
     def has_ended(self, session: str) -> bool:
         return self._ended[session].done()
 
     def _see(self, message: Incoming) -> None:
         self.events += 1
+        self._stirred.set()
         data = message.data
         if data.startswith(ENDS):
             told = self._ended

@@ -56,7 +56,9 @@ async def measure(count: int = SESSIONS) -> list[Figure]:
         await _woken(rig, [f"s{300 + WOKEN}"])
         again = time.perf_counter() - began
     return [
-        Figure(f"parked, memory of the engine each, {count:,} sessions", (after - before) * 1024 * 1024 / count, "B", 1024),
+        Figure(
+            f"parked, memory of the engine each, {count:,} sessions", (after - before) * 1024 * 1024 / count, "B", 1024
+        ),
         Figure("parked, input to completion, p50", statistics.median(times), "ms", 20),
         Figure("parked, input to completion, p99", statistics.quantiles(times, n=100)[98], "ms"),
         Figure("parked, kill -9 and restart to the first answer", again, "s"),

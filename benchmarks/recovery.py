@@ -19,14 +19,12 @@ async def measure() -> list[Figure]:
     async with Rig() as rig:
         before = rig.load.events
         sessions = [await rig.load.start(chain(STEPS)) for _ in range(SESSIONS)]
-        while rig.load.events - before < SESSIONS * STEPS // 2:
-            await asyncio.sleep(0.001)
+        await rig.load.sees(before + SESSIONS * STEPS // 2)
         await rig.end("engine", signal.SIGKILL)
         left = sum(not rig.load.has_ended(session) for session in sessions)
         killed, seen = time.perf_counter(), rig.load.events
         await rig.start("engine")
-        while rig.load.events == seen:
-            await asyncio.sleep(0.001)
+        await rig.load.sees(seen + 1)
         up = time.perf_counter()
         await asyncio.gather(*(rig.load.ended(session) for session in sessions))
         done = time.perf_counter()

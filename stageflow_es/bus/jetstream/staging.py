@@ -41,7 +41,8 @@ class Staging:
             self._place.mkdir(mode=0o700)
         except OSError:
             return False
-        return all([_linked(link, self._place / name) for name, link in self._streams.items()])
+        linked = [_linked(link, self._place / name) for name, link in self._streams.items()]
+        return all(linked)
 
     def clear(self) -> None:
         """Take all of it away, once the server has stopped in order."""
