@@ -13,6 +13,7 @@ from stageflow_es.bus.jetstream import connect
 from stageflow_es.bus.jetstream.connection import Connection, Listener
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.outbox import Outbox
 
 ENDS = (b'{"type":"session_completed"', b'{"type":"session_failed"', b'{"type":"session_stopped"')
 WAITS = b'{"type":"waiting_for_input"'
@@ -26,9 +27,11 @@ class Load:
         self.events = 0
         self._connection = connection
         self._link = link
+        self._outbox = Outbox(link)
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._names = itertools.count(1)
+        self._stirred = asyncio.Event()
         self._listener: Listener | None = None
 
     @classmethod
@@ -40,6 +43,7 @@ class Load:
         return load
 
     async def close(self) -> None:
+        await self._outbox.close()
         await self._link.close()
         await self._connection.close()
 
@@ -68,7 +72,7 @@ class Load:
         loop = asyncio.get_running_loop()
         self._ended[session], self._waiting[session] = loop.create_future(), loop.create_future()
         body = msgspec.json.encode({"pipeline": pipeline})
-        await self._link.store(f"stageflow.command.start.{session}", body)
+        await self._outbox.store(f"stageflow.command.start.{session}", body, session)
         return session
 
     async def input(self, session: str, payload: Any) -> None:
@@ -84,8 +88,18 @@ class Load:
         """Return once the session has ended."""
         await self._ended[session]
 
+    async def sees(self, events: int) -> None:
+        """Return once so many events were seen in all."""
+        while self.events < events:
+            self._stirred.clear()
+            await self._stirred.wait()
+
+    def has_ended(self, session: str) -> bool:
+        return self._ended[session].done()
+
     def _see(self, message: Incoming) -> None:
         self.events += 1
+        self._stirred.set()
         data = message.data
         if data.startswith(ENDS):
             told = self._ended

@@ -7,7 +7,7 @@
     STAGEFLOW_PARTITIONS    partitions, fixed when the streams are created        8
     STAGEFLOW_REPLICAS      replicas of the streams                               1
     STAGEFLOW_LEASE_TTL     seconds a dead engine keeps its partitions            4
-    STAGEFLOW_MAX_RUNNING   sessions whose stages run at once                     256
+    STAGEFLOW_MAX_RUNNING   sessions whose stages run at once                     1000
 
 SIGTERM and SIGINT hand the work over and end. Exit codes: 0 stopped as asked; 3 the installation is not as it should
 be, and the message says what to do.
@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = 8
     replicas: int = 1
     lease_ttl: int = 4
-    max_running: int = 256
+    max_running: int = 1000
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:

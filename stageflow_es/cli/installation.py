@@ -37,7 +37,7 @@ class Installation:
     def __init__(
         self, directory: Path, *, port: int = 4222, prefix: str = "stageflow", partitions: int = 8, name: str = "up"
     ) -> None:
-        self.server = EmbeddedServer(directory / "nats", port=port)
+        self.server = EmbeddedServer(directory / "nats", port=port, prefix=prefix)
         self._bus = BusSettings(prefix=prefix, partitions=partitions)
         self._database = directory / DATABASE
         self._name = name

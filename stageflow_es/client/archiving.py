@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from stageflow_es import __version__
 from stageflow_es.engine.clock import rfc3339
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.ports import BusError, Definitions, EventLog, StoredEvent, Unanswered, WrongSequence
@@ -29,7 +30,6 @@ from stageflow_es.session import events as ev
 from stageflow_es.session.export import Damaged, NotAnExport, header_line, read_header, verify_export
 from stageflow_es.session.verify import Broken
 from stageflow_es.session.wire import rejection
-from stageflow_es import __version__
 
 BY = "archive"
 """Who appends the last event."""

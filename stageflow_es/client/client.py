@@ -57,6 +57,7 @@ class Client:
         self._sender = Sender(link, self.names, self.queries)
 
     async def close(self) -> None:
+        await self._sender.close()
         await self.link.close()
         await self.link.client.close()
 

@@ -17,6 +17,7 @@ from stageflow_es.bus.jetstream.connection import Listener
 from stageflow_es.bus.jetstream.direct_get import page
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import ApiError, Link
+from stageflow_es.bus.jetstream.outbox import Outbox
 from stageflow_es.bus.jetstream.subjects import Names, is_session_id
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries
@@ -52,6 +53,10 @@ class Sender:
         self._link = link
         self._names = names
         self._queries = queries
+        self._outbox = Outbox(link)
+
+    async def close(self) -> None:
+        await self._outbox.close()
 
     async def send(
         self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool, timeout: float
@@ -90,7 +95,7 @@ class Sender:
         while True:
             attempts -= 1
             try:
-                return await self._link.store(subject, data, {"Nats-Msg-Id": key})
+                return await self._outbox.store(subject, data, key)
             except (ApiError, Refused) as problem:
                 raise CommandRejected([Problem(message=f"the bus refuses the command: {problem}")]) from problem
             except Unanswered as problem:

@@ -13,7 +13,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     `append_limit`: events of one session appended at once; `blocked_after`: how long a stage may hold up the event
     loop before it is reported."""
 
-    max_running: int = 256
+    max_running: int = 1000
     park_after: float = 1.0
     interrupt_limit: int = 3
     checkpoint_every: float = 1.0

@@ -28,8 +28,10 @@ log = structlog.get_logger(__name__)
 BATCH = 20_000
 BATCH_BYTES = 32 * 1024 * 1024
 """Events, and about as many bytes of them, of one transaction at most."""
-SILENCE = 0.005
-"""Seconds without an event that end the gathering of a batch."""
+GATHER = 0.1
+"""Seconds a batch is gathered for at most: the more of a session's events come in one, the fewer rows are written."""
+LOOK, MANY = 0.01, 20
+"""A batch is gathered further as long as this many seconds bring this many events."""
 IDLE = 0.2
 """Seconds a fetch waits, and so the longest that `stop` takes while nothing happens."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -116,33 +118,29 @@ class Projector:
         )
 
     async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:
-        loop = asyncio.get_running_loop()
-        took = 0.0
         while not self._stopping:
-            events = await self._gather(reader, took)
+            events = await self._gather(reader)
             if not events:
                 continue
-            began = loop.time()
             before, position = position, Checkpoint(created, events[-1].seq)
             changes = await self._fold(events)
             await self._store.commit(changes, before, position)
             _log_broken(changes)
             await self._reached(position)
-            took = loop.time() - began
 
-    async def _gather(self, reader: FeedReader, patience: float) -> list[FeedEvent]:
-        """The next events. With many on their way, gathering them for `patience` seconds makes larger transactions and
-        fewer rows to write; a short silence ends it."""
+    async def _gather(self, reader: FeedReader) -> list[FeedEvent]:
+        """The next events: those that are there, or with many on their way those of a while."""
         loop = asyncio.get_running_loop()
         events = list(await reader.fetch(self._batch, IDLE))
-        until = loop.time() + patience
+        until = loop.time() + GATHER
         size = sum(len(event.data) for event in events)
         while events and len(events) < self._batch and size < BATCH_BYTES and loop.time() < until:
-            more = await reader.fetch(self._batch - len(events), SILENCE)
-            if not more:
-                break
+            await asyncio.sleep(LOOK)
+            more = await reader.fetch(self._batch - len(events), 0)
             events += more
             size += sum(len(event.data) for event in more)
+            if len(more) < MANY:
+                break
         return events
 
     async def _reached(self, position: Checkpoint) -> None:

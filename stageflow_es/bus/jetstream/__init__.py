@@ -3,14 +3,14 @@
 - `bus`           `JetStreamBus`: every port over one connection
 - `settings`      what an operator may choose
 - `connection`    the NATS client, proof against what strangers may send
-- `link`          requests, answers, and the JSON API over it
+- `link`          requests, answers, and the JSON API over it; `frames` are messages as bytes, `outbox` batches of them
 - `subjects`      what is published where (pure)
 - `streams`       the streams and buckets: created, or checked
 - `event_log`     histories; `group_commit` is how appends of many sessions share one sync
 - `command_log`, `timers`   the two logs an engine reads, with `log_reader`
 - `checkpoints`, `leases`, `definitions`   over `bucket`, a key-value bucket
 - `direct_get`    reading what is stored: from the leader, or in pages
-- `server`        `EmbeddedServer`: a NATS server of our own
+- `server`        `EmbeddedServer`: a NATS server of our own, with `staging` of its batches in memory
 """
 
 from __future__ import annotations

@@ -16,14 +16,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from itertools import count
 
+from stageflow_es.bus.jetstream.frames import Message, atomic_batch, frame
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import WRONG_SEQUENCE, ApiError, Link, checked
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSequence
 
-_HEADER = b"NATS/1.0\r\n"
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
+_OTHER_BEFORE = 10070
+"""The stream's last message has another id than was expected."""
 _LEAST_HALF = 24
 """Appends that are not parted: a batch costs the server as much as several syncs, whatever is in it."""
 _LONGEST_CHAIN = 4
@@ -161,45 +163,54 @@ class GroupCommit:
         return longest <= _LONGEST_CHAIN and sum(len(one.events) for one in appends) <= self._settings.plain_appends
 
     async def _plain(self, appends: list[Append]) -> None:
-        """Event by event, those of different sessions under way together."""
-        expected = {append.session: append.expected for append in appends}
-        for step in range(max(len(append.events) for append in appends)):
-            going = [one for one in appends if len(one.events) > step and one.session in expected]
-            expected = await self._publish(going, step, expected)
-
-    async def _publish(self, appends: list[Append], step: int, expected: dict[str, int]) -> dict[str, int]:
-        """Publish one event of each append, and return the sequences of those stored. The rest is told."""
+        """Event by event, all of them under way together. An event goes in only right behind the one before it, by its
+        message id; where somebody else's came between, the rest of that session's go out one after the other."""
         loop = asyncio.get_running_loop()
-        answers: list[asyncio.Future[Incoming]] = [loop.create_future() for _ in appends]
-        frames = bytearray()
+        answers: list[list[asyncio.Future[Incoming]]] = [[loop.create_future() for _ in one.events] for one in appends]
         with ExitStack() as replies:
-            for append, answer in zip(appends, answers, strict=True):
-                reply = replies.enter_context(self._link.expecting(answer.set_result))
-                header = _expected(expected[append.session])
-                frames += _frame(append.subject, reply.encode(), header, append.events[step])
+            frames = bytearray()
+            for append, expected in zip(appends, answers, strict=True):
+                subjects = [replies.enter_context(self._link.expecting(answer.set_result)) for answer in expected]
+                frames += _chain_frames(append, next(self._batch_ids), subjects)
             await self._link.write(bytes(frames))
-            await asyncio.wait(answers, timeout=self._link.timeout)
-            stored: dict[str, int] = {}
-            for append, answer in zip(appends, answers, strict=True):
-                seq = await self._sequence(append, answer)
-                if seq is not None:
-                    stored[append.session] = seq
-                    if step + 1 == len(append.events):
-                        append.stored(seq)
-            return stored
+            await asyncio.wait([answer for one in answers for answer in one], timeout=self._link.timeout)
+        for append, expected in zip(appends, answers, strict=True):
+            await self._settle(append, expected)
 
-    async def _sequence(self, append: Append, answer: asyncio.Future[Incoming]) -> int | None:
-        """Where the event was stored; None when it was not, or nobody knows: then the append has failed."""
-        what = f"session {append.session}: append"
+    async def _settle(self, append: Append, answers: list[asyncio.Future[Incoming]]) -> None:
+        """Tell an append what became of it."""
+        last = append.expected
         try:
-            if not answer.done():
-                raise Unanswered(f"no answer to {what}")
-            return int(checked(await self._link.answered(answer, what))["seq"])
+            for place, answer in enumerate(answers):
+                try:
+                    last = await self._sequence(append, answer)
+                except ApiError as error:
+                    if error.number != _OTHER_BEFORE:
+                        raise
+                    for event in append.events[place:]:
+                        last = await self._single(append, event, last)
+                    break
         except ApiError as error:
-            append.failed(error.as_bus_error(what))
+            append.failed(error.as_bus_error(f"session {append.session}: append"))
         except Unanswered as error:
             append.failed(error)
-        return None
+        else:
+            append.stored(last)
+
+    async def _single(self, append: Append, event: bytes, expected: int) -> int:
+        """Publish one event behind a known one. Raises ApiError, Unanswered."""
+        answer: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
+        with self._link.expecting(answer.set_result) as reply:
+            await self._link.write(frame(append.subject, reply.encode(), _expected(expected), event))
+            await asyncio.wait([answer], timeout=self._link.timeout)
+        return await self._sequence(append, answer)
+
+    async def _sequence(self, append: Append, answer: asyncio.Future[Incoming]) -> int:
+        """Where an event was stored. Raises ApiError when it was not, Unanswered when nobody knows."""
+        what = f"session {append.session}: append"
+        if not answer.done():
+            raise Unanswered(f"no answer to {what}")
+        return int(checked(await self._link.answered(answer, what))["seq"])
 
     async def _batch(self, appends: list[Append]) -> None:
         """All of them or none. Raises ApiError when refused."""
@@ -229,27 +240,25 @@ def _expected(sequence: int) -> bytes:
     return b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % sequence
 
 
-def _frame(subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> bytes:
-    size = len(_HEADER) + len(headers) + 2
-    return b"HPUB %b %b %d %d\r\n%b%b\r\n%b\r\n" % (
-        subject, reply, size, size + len(payload), _HEADER, headers, payload,
-    )  # fmt: skip
+def _chain_frames(append: Append, chain: bytes, replies: list[str]) -> bytes:
+    """An append's events as plain publishes, each answered on its own, and only stored right behind the one before."""
+    if len(replies) == 1:
+        return frame(append.subject, replies[0].encode(), _expected(append.expected), append.events[0])
+    frames = bytearray()
+    condition = _expected(append.expected)
+    for place, (event, reply) in enumerate(zip(append.events, replies, strict=True)):
+        id = b"%b.%d" % (chain, place)
+        frames += frame(append.subject, reply.encode(), b"%bNats-Msg-Id: %b\r\n" % (condition, id), event)
+        condition = b"Nats-Expected-Last-Msg-Id: %b\r\n" % id
+    return bytes(frames)
 
 
 def _batch_frames(appends: list[Append], batch_id: bytes, reply: bytes) -> bytes:
-    """The frames of one atomic batch; the last one commits it, and only that one is answered."""
-    left = sum(len(append.events) for append in appends)
-    frames = bytearray()
-    number = 0
+    """One atomic batch of all their events."""
+    messages: list[Message] = []
     for append in appends:
         expected = _expected(append.expected)
         for event in append.events:
-            number += 1
-            left -= 1
-            headers = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n%b" % (batch_id, number, expected)
+            messages.append((append.subject, expected, event))
             expected = b""
-            if left:
-                frames += _frame(append.subject, b"", headers, event)
-            else:
-                frames += _frame(append.subject, reply, headers + b"Nats-Batch-Commit: 1\r\n", event)
-    return bytes(frames)
+    return atomic_batch(messages, batch_id, reply)

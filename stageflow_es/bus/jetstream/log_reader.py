@@ -93,6 +93,9 @@ class LogReader:
     async def fetch(self, limit: int, wait: float) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
+        if self._found and self._wanted <= 0 and self._consumer is not None:  # more comes while these are looked at
+            with suppress(Unanswered):
+                await self._pull()
         while not self._found and (left := deadline - loop.time()) > 0:
             self._stirred.clear()
             try:

@@ -1,4 +1,4 @@
-"""A NATS server of our own as a child process: for `stageflow dev`, tests, and crash tests.
+"""A NATS server of our own as a child process: for `stageflow up`, tests, and crash tests.
 
 It listens on 127.0.0.1, keeps everything in one directory, and syncs every write to disk before it
 acknowledges it. No event loop is involved, so one server can serve many of them; async callers use
@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
+from stageflow_es.bus.jetstream.staging import Staging
+from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.errors import OperatorError
 
 try:
@@ -45,13 +47,20 @@ def find_server() -> Path:
 
 
 class EmbeddedServer:
-    """One nats-server on `directory`. `port` 0: any free one, and the same one again after a restart.
+    """One nats-server on `directory`. `port` 0: any free one, and the same one again after a restart. `prefix`: of the
+    bus whose batches are staged in memory; see `staging`.
 
     `with EmbeddedServer(path) as server: server.url` starts and stops it.
     """
 
     def __init__(
-        self, directory: Path | str, *, port: int = 0, program: Path | None = None, ready_within: float = 30
+        self,
+        directory: Path | str,
+        *,
+        port: int = 0,
+        prefix: str = "stageflow",
+        program: Path | None = None,
+        ready_within: float = 30,
     ) -> None:
         self.directory = Path(directory)
         self.port = port
@@ -62,6 +71,8 @@ class EmbeddedServer:
         self._settled = threading.Event()
         self._tail: deque[str] = deque(maxlen=20)
         self._ready = False
+        names = Names(prefix)
+        self._staging = Staging(self.directory / "jetstream", (names.events, names.commands))
 
     @property
     def url(self) -> str:
@@ -83,6 +94,7 @@ class EmbeddedServer:
         if not self._settled.wait(self._ready_within) or not self._ready:
             self.kill()
             raise OperatorError("nats-server did not start: " + (" | ".join(self._tail) or "it said nothing"))
+        self._staging.in_memory()
         return self.url
 
     def stop(self, patience: float = 20) -> None:
@@ -93,8 +105,10 @@ class EmbeddedServer:
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-        self._reap()
+            self.kill()
+        else:
+            self._reap()
+            self._staging.clear()
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

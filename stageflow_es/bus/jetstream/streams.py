@@ -135,6 +135,7 @@ def _commands(link: Link, names: Names, settings: BusSettings) -> Config:
         "max_bytes": settings.commands_bytes,
         "max_msg_size": link.client.max_payload - _ENVELOPE,
         "duplicate_window": _SHORTEST_WINDOW,
+        "allow_atomic": True,
         "allow_rollup_hdrs": False,
         "allow_msg_schedules": False,
         "allow_msg_ttl": False,

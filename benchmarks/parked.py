@@ -1,0 +1,71 @@
+"""Parked sessions: what they cost an engine's memory, how soon an input wakes one, and how soon a restarted engine
+answers with all of them there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import statistics
+import time
+
+from benchmarks.figures import Figure, table
+from benchmarks.rig import Rig
+from benchmarks.stages import ASK
+
+SESSIONS = 20_000
+AT_ONCE = 500
+WOKEN = 300
+QUIET = 4.0
+"""Seconds after which the last of them is parked, and its memory given back."""
+
+
+async def _park(rig: Rig, count: int) -> None:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one() -> None:
+        async with gate:
+            await rig.load.waits(await rig.load.start(ASK))
+
+    await asyncio.gather(*(one() for _ in range(count)))
+
+
+async def _woken(rig: Rig, sessions: list[str]) -> list[float]:
+    times = []
+    for session in sessions:
+        began = time.perf_counter()
+        await rig.load.input(session, {})
+        await rig.load.ended(session)
+        times.append((time.perf_counter() - began) * 1000)
+    return times
+
+
+async def measure(count: int = SESSIONS) -> list[Figure]:
+    """With `count` parked."""
+    async with Rig() as rig:
+        await _park(rig, 200)
+        await asyncio.sleep(QUIET)
+        before = rig.usage()["engine"].memory
+        await _park(rig, count)
+        await asyncio.sleep(QUIET)
+        after = rig.usage()["engine"].memory
+        times = await _woken(rig, [f"s{number}" for number in range(300, 300 + WOKEN)])
+        await rig.end("engine", signal.SIGKILL)
+        began = time.perf_counter()
+        await rig.start("engine")
+        await _woken(rig, [f"s{300 + WOKEN}"])
+        again = time.perf_counter() - began
+    return [
+        Figure(
+            f"parked, memory of the engine each, {count:,} sessions", (after - before) * 1024 * 1024 / count, "B", 1024
+        ),
+        Figure("parked, input to completion, p50", statistics.median(times), "ms", 20),
+        Figure("parked, input to completion, p99", statistics.quantiles(times, n=100)[98], "ms"),
+        Figure("parked, kill -9 and restart to the first answer", again, "s"),
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sessions", nargs="?", type=int, default=SESSIONS)
+    print(table(asyncio.run(measure(parser.parse_args().sessions))))

@@ -1,0 +1,34 @@
+"""W2: a session waits for one input, then completes. From sending the input to seeing the session's end."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+from benchmarks.figures import Figure, table
+from benchmarks.rig import Rig
+from benchmarks.stages import ASK
+
+ROUNDS = 200
+
+
+async def measure() -> list[Figure]:
+    """Milliseconds, the median, with nothing beside it."""
+    async with Rig() as rig:
+        times = []
+        for _ in range(ROUNDS):
+            session = await rig.load.start(ASK)
+            await rig.load.waits(session)
+            began = time.perf_counter()
+            await rig.load.input(session, {"approved": True})
+            await rig.load.ended(session)
+            times.append((time.perf_counter() - began) * 1000)
+    return [
+        Figure("W2, input to completion, p50", statistics.median(times), "ms", 2.5),
+        Figure("W2, input to completion, p99", statistics.quantiles(times, n=100)[98], "ms"),
+    ]
+
+
+if __name__ == "__main__":
+    print(table(asyncio.run(measure())))

@@ -1,0 +1,112 @@
+"""What goes out together: chains of one session's events, and messages of one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
+from stageflow_es.bus.jetstream.frames import frame
+from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.outbox import Outbox
+from stageflow_es.engine.ports import Refused, Unanswered, WrongSequence
+from tests.contract.conftest import settings
+
+
+@pytest.fixture
+async def jetstream(nats_server: EmbeddedServer) -> AsyncIterator[JetStreamBus]:
+    bus = await JetStreamBus.connect(nats_server.url, settings())
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def link(jetstream: JetStreamBus) -> AsyncIterator[Link]:
+    link = await Link.open(jetstream.connection, 5.0)
+    yield link
+    await link.close()
+
+
+def between(bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch, foreign: bytes) -> None:
+    """Have another message arrive behind the first of the next write."""
+    send = bus.connection.send
+
+    async def spliced(frames: bytes) -> None:
+        monkeypatch.undo()
+        first, mark, rest = frames.partition(b"HPUB ")[2].partition(b"HPUB ")
+        await send(b"HPUB " + first + foreign + mark + rest)
+
+    monkeypatch.setattr(bus.connection, "send", spliced)
+
+
+async def test_a_chain_with_another_sessions_event_in_its_middle_is_stored_whole(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = frame(jetstream.names.append("other").encode(), b"", b"", b"x")
+    between(jetstream, monkeypatch, other)
+    last = await jetstream.events.append("s", [b"1", b"2", b"3"], 0)
+    events = await jetstream.events.read("s")
+    assert [event.data for event in events] == [b"1", b"2", b"3"]
+    assert events[-1].seq == last
+    assert events[1].seq > events[0].seq + 1
+
+
+async def test_a_chain_with_a_rivals_event_in_its_middle_is_refused_from_there(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rival = frame(jetstream.names.append("s").encode(), b"", b"", b"rival")
+    between(jetstream, monkeypatch, rival)
+    with pytest.raises(WrongSequence):
+        await jetstream.events.append("s", [b"1", b"2", b"3"], 0)
+    assert [event.data for event in await jetstream.events.read("s")] == [b"1", b"rival"]
+
+
+async def test_many_messages_of_one_moment_are_stored_in_their_order(jetstream: JetStreamBus, link: Link) -> None:
+    outbox = Outbox(link)
+    names = jetstream.names
+    stored = await asyncio.gather(
+        *(outbox.store(names.command("input", f"s{number}"), b"x", f"s{number}-1") for number in range(100))
+    )
+    assert stored == sorted(stored)
+    assert await outbox.store(names.command("input", "s"), b"x", "s-1") > stored[-1]
+
+
+async def test_one_message_that_was_sent_before_does_not_spoil_the_others(jetstream: JetStreamBus, link: Link) -> None:
+    outbox = Outbox(link)
+    subject = jetstream.names.command("input", "s")
+    keys = [f"s-{number}" for number in range(40)]
+    first = await outbox.store(subject, b"x", keys[7])
+    stored = await asyncio.gather(*(outbox.store(subject, b"x", key) for key in keys))
+    assert len(set(stored)) == 40
+    assert stored[7] == first
+
+
+async def test_a_message_that_is_too_large_is_refused_and_goes_nowhere(jetstream: JetStreamBus, link: Link) -> None:
+    outbox = Outbox(link)
+    subject = jetstream.names.command("input", "s")
+    large = asyncio.create_task(outbox.store(subject, b"x" * jetstream.connection.max_payload, "s-large"))
+    stored = await asyncio.gather(*(outbox.store(subject, b"x", f"s-{number}") for number in range(20)))
+    assert len(set(stored)) == 20
+    with pytest.raises(Refused, match="more than the server takes"):
+        await large
+
+
+async def test_who_waits_when_the_outbox_is_closed_learns_that_nobody_knows(
+    jetstream: JetStreamBus, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(link)
+    sent = asyncio.Event()
+
+    async def lost(frames: bytes) -> None:
+        sent.set()
+
+    monkeypatch.setattr(jetstream.connection, "send", lost)
+    waiting = [asyncio.create_task(outbox.store("s", b"x", f"{number}")) for number in range(20)]
+    await sent.wait()
+    waiting.append(asyncio.create_task(outbox.store("s", b"x", "later")))
+    await asyncio.sleep(0)
+    await outbox.close()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unanswered] * 21
