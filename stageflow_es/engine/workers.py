@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 class Workers:
     """Keeps the runs in memory equal to the runs the state has outstanding. `lapsed`: it could not be looked to, for
-    the lease had run out; the session stays in memory until the lease is renewed or lost.
+    the lease had run out, or all is being handed over; the session stays in memory until that is decided.
     """
 
     def __init__(self, actor: Actor) -> None:
@@ -34,6 +34,7 @@ class Workers:
         self._instances: dict[str, tuple[int, BaseStage]] = {}
         self._state: State | None = None
         self._active = False
+        self._closed = False
         self.lapsed = False
 
     @property
@@ -59,7 +60,7 @@ class Workers:
 
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
-        self.lapsed = state.active and not self._actor.host.holds()
+        self.lapsed = self._closed or (state.active and not self._actor.host.holds())
         for path in self._changed(state):
             self._follow(state, path)
         if not self._idle or not state.active or self.lapsed or not self._may_start():
@@ -75,12 +76,12 @@ class Workers:
         if state is not self._state or state.active != self._active:
             self._state, self._active = state, state.active
             self._idle.clear()
-            state.touched = set()
+            state.touched = {}
             return {**self._runs, **self._instances, **state.runs}
         touched = state.touched
         if not touched:
             return ()
-        state.touched = set()
+        state.touched = {}
         return touched
 
     def _follow(self, state: State, path: str) -> None:
@@ -162,6 +163,8 @@ class Workers:
             self._actor.poke()
 
     def close(self) -> None:
+        """Cancel all runs, and start none from now on."""
+        self._closed = self.lapsed = True
         for worker in self._runs.values():
             worker.cancel()
         self._runs.clear()

@@ -167,7 +167,8 @@ class State:
     `n`, `head`: number and hash of the last event; `seq`: its stream sequence; `last_command`: the last command
     whose event is in here; `settled`: scopes whose join is decided and `due`: scopes whose next internal transition
     is ready, both oldest first; `runs`: stages in progress by scope; `inputs`: inputs still buffered by type.
-    `touched`: scopes whose run may have begun, changed or ended, noted only for whoever puts a set here and empties it.
+    `touched`: scopes whose run may have begun, changed or ended, noted in order, and only for whoever puts a dict here
+    and empties it.
     """
 
     __slots__ = (
@@ -227,7 +228,7 @@ class State:
         self.due: dict[str, None] = {}
         self.settled: dict[str, None] = {}
         self.runs: dict[str, Run] = {}
-        self.touched: set[str] | None = None
+        self.touched: dict[str, None] | None = None
         self.blocked = 0
         self.timers: dict[str, Timer] = {}
         self.waits: dict[str, Wait] = {}
@@ -278,7 +279,7 @@ class State:
     def touch(self, scope: str) -> None:
         """Note that the run of a scope may have begun, changed or ended."""
         if self.touched is not None:
-            self.touched.add(scope)
+            self.touched[scope] = None
 
     def current_nodes(self) -> list[str]:
         """Where the cursors are, as readable paths, outermost first: `""`-scope nodes by id, others `scope:node`."""
