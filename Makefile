@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas clean
+.PHONY: help install demo test simulate lint format schemas clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ demo: $(STAMP)  ## an order approval on a real server, start to finish
 
 test: lint  ## formatting, lint, types, import rules, schemas, and the whole test suite
 	$(BIN)/pytest
+
+simulate: $(STAMP)  ## engines under every kind of fault, in virtual time: SEEDS=5000 of them by default
+	$(BIN)/python -m stageflow_es.testing.simulator --seeds $(or $(SEEDS),5000)
 
 lint: $(STAMP)  ## formatting, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .

@@ -97,6 +97,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def kill(self, process: Process) -> None:
         """End a process at once. What its code does while it is torn down reaches nobody: its ports are dead."""
         process.alive, process.doom = False, None
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
         before, self._current = self._current, process
         for _ in range(LAST_ROUNDS):
             left = [task for task in process.tasks if not task.done()]
@@ -110,14 +112,19 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         process.tasks.clear()
         self._processes.remove(process)
         self._current = before
+        asyncio._set_running_loop(running)
         self.on_death(process)
 
     # --- running ---
 
-    def run_until(self, done: Callable[[], bool], limit: float) -> bool:
-        """Run until `done`, which is asked whenever time is about to pass; False: `limit` seconds went by first."""
+    @staticmethod
+    def check_alone() -> None:
+        """Raises RuntimeError inside another event loop."""
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("a simulation runs an event loop of its own: begin it outside of any other")
+
+    def run_until(self, done: Callable[[], bool], limit: float) -> bool:
+        """Run until `done`, which is asked whenever time is about to pass; False: `limit` seconds went by first."""
         end = self.now + round(limit * SECOND)
         asyncio._set_running_loop(self)
         try:

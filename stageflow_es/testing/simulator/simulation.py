@@ -93,6 +93,7 @@ class Simulation:
         return Random(f"{self.seed}/{name}")
 
     def run(self) -> Report:
+        self.loop.check_alone()
         with hushed(self._log, self.witness.break_):
             self._register()
             for planned in self._plan.commands:
