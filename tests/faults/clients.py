@@ -20,7 +20,7 @@ from stageflow_es.errors import OperatorError
 from stageflow_es.session import events as ev
 from stageflow_es.session.wire import ControlBody, InputBody, StartBody
 from tests.faults import pipelines as pl
-from tests.faults.observer import FINAL, Observer
+from tests.faults.observer import Observer, outcome_of
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ class Scene:
             self.session,
             lambda history: (
                 sum(isinstance(event, kind) for event in history) >= count
-                or bool(history and isinstance(history[-1], FINAL))
+                or outcome_of(history) is not None
             ),
         )
 
@@ -216,7 +216,7 @@ async def stop(scene: Scene) -> None:
 
 
 async def skip(scene: Scene) -> None:
-    await scene.start(pl.asking(1), {})
+    await scene.start(pl.asking(1), {"answers": None})
     await scene.happened(ev.WaitingForInput)
     await scene.control("skip")
     await scene.end()

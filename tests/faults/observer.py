@@ -17,6 +17,16 @@ from stageflow_es.session import events as ev
 FINAL = (ev.SessionCompleted, ev.SessionStopped, ev.SessionFailed)
 
 
+def outcome_of(history: list[ev.AnyEvent]) -> ev.AnyEvent | None:
+    """The event that ended the session, if it has ended and was not retried since."""
+    for event in reversed(history):
+        if isinstance(event, FINAL):
+            return event
+        if not isinstance(event, ev.CommandRejected):
+            return None
+    return None
+
+
 class Observer:
     """`histories`: the events of each session as they became durable. `last_by`: when each engine's last event was
     seen, by the event loop's clock."""
@@ -73,7 +83,9 @@ class Observer:
 
     async def ended(self, session: str) -> ev.AnyEvent:
         """The outcome of a session, once it has one."""
-        return (await self.until(session, lambda history: bool(history) and isinstance(history[-1], FINAL)))[-1]
+        outcome = outcome_of(await self.until(session, lambda history: outcome_of(history) is not None))
+        assert outcome is not None
+        return outcome
 
     @property
     def events(self) -> int:

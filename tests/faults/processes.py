@@ -73,7 +73,7 @@ class Process:
     def returncode(self) -> int | None:
         return None if self._process is None else self._process.returncode
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal, if it lives. One that ends it counts as asked for."""
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.ended_by_us = True
@@ -83,11 +83,11 @@ class Process:
     async def end(self, number: signal.Signals = signal.SIGKILL, within: float = 20.0) -> int:
         """End it and wait until it has; after `within` seconds it is killed. Returns its exit code."""
         assert self._process is not None
-        self.signal(number)
+        self.send(number)
         try:
             return await asyncio.wait_for(self._process.wait(), within)
         except TimeoutError:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             await self._process.wait()
             raise
 
