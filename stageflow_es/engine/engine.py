@@ -126,10 +126,18 @@ class Engine:
             except BusError as problem:
                 log.warning("leases_unreachable", engine=self.name, problem=str(problem))
             self._restart_lost()
-            if not self._serving.is_set() and self._held:
+            pause = min(term / 8, 0.5)
+            if self._serving.is_set() or not self._held:
+                await asyncio.sleep(pause)
+            else:
+                await self._first_served(pause)
+
+    async def _first_served(self, within: float) -> None:
+        """Wait until every partition taken is served, but not so long that leases lapse or a lost one is forgotten."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
                 await asyncio.gather(*(held.partition.serving.wait() for held in self._held.values()))
-                self._serving.set()
-            await asyncio.sleep(min(term / 8, 0.5))
+            self._serving.set()
 
     async def _renew(self) -> None:
         await self.bus.leases.announce(self.name)
