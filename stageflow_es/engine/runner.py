@@ -112,11 +112,8 @@ class StageRun:
             self._task.cancel()
 
     async def _execute(self) -> None:
-        if not self._actor.host.holds():
-            self._dead = True
-            self._actor.workers.hold_back(self)
-            return
         try:
+            self._hold_back_if_lapsed()
             await self._run_stage()
             report = self._completion()
         except asyncio.CancelledError:
@@ -128,6 +125,13 @@ class StageRun:
         except (Exception, SystemExit) as error:
             report = self._failure(type(error).__name__, _text(error))
         self._finish(report)
+
+    def _hold_back_if_lapsed(self) -> None:
+        """Begin nothing outside once the lease has lapsed: another engine may have done it, and be past it."""
+        if not self._actor.host.holds():
+            self.cancel()
+            self._actor.workers.hold_back(self)
+            raise asyncio.CancelledError
 
     async def _run_stage(self) -> None:
         loop = asyncio.get_running_loop()
@@ -200,6 +204,7 @@ class StageRun:
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
         key, record = self._call("step", name)
         if record is None:
+            self._hold_back_if_lapsed()
             value = plain(await function(*args), f"the result of step {name!r}")
             await self._durably(cmd.RecordStep, key=key, name=name, value=value)
             return value

@@ -118,7 +118,7 @@ class Workers:
                 self._instances[worker.id.scope] = worker.id.visit, worker.instance
 
     def hold_back(self, worker: StageRun) -> None:
-        """The run must not begin: the lease lapsed since it was started."""
+        """The run must not begin, or go on: the lease has lapsed."""
         if self._runs.get(worker.id.scope) is worker:
             del self._runs[worker.id.scope]
 

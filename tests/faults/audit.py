@@ -21,7 +21,7 @@ from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names
-from stageflow_es.pipeline import Pipeline, canonical
+from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection import rebuild
 from stageflow_es.session import State, apply
 from stageflow_es.session import events as ev
@@ -72,6 +72,19 @@ async def read_rejections(link: Link, settings: BusSettings) -> list[int]:
     names = Names(settings.prefix)
     stored = await _stream(link, settings, names.rejections, names.every_rejection())
     return [msgspec.json.decode(one.data)["command_seq"] for one in stored]
+
+
+async def read_pipelines(link: Link, histories: Histories) -> dict[str, Pipeline]:
+    """The definitions the sessions are pinned to, by digest."""
+    definitions = JetStreamDefinitions(link, Names("stageflow"))
+    firsts = (records[0].event for records in histories.values())
+    digests = {first.digest for first in firsts if isinstance(first, ev.SessionStarted)}
+    found = {}
+    for digest in digests:
+        data = await definitions.get(digest)
+        assert data is not None, f"the definition {digest} is not stored"
+        found[digest] = Pipeline.trusted(data)
+    return found
 
 
 def chains(histories: Histories, pipelines: Mapping[str, Pipeline]) -> Iterable[str]:
@@ -220,8 +233,3 @@ def logs(processes: Iterable[Process]) -> Iterable[str]:
             if "Traceback (most recent call last)" in line or '"level": "error"' in line:
                 yield f"{process.name}: {line[:3000]}"
 
-
-def compiled(documents: Iterable[dict[str, Any]]) -> dict[str, Pipeline]:
-    """Pipelines by digest."""
-    found = (Pipeline.trusted(canonical(document)) for document in documents)
-    return {pipeline.digest: pipeline for pipeline in found}

@@ -186,3 +186,18 @@ class Sickly(Traced):
         if not (FOLDER / f"healed-{self.session.id}").exists():
             raise RuntimeError("sick")
         self.count()
+
+
+@register_stage("LongSteps")
+class LongSteps(Steps):
+    """
+    arguments:
+      value: {type: integer, optional: true}
+    outputs:
+      value: integer
+    """
+
+    async def make(self, name: str) -> str:
+        note("step", self.idempotency_key, name)
+        await asyncio.sleep(0.3)
+        return name

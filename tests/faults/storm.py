@@ -14,12 +14,8 @@ from typing import Any
 
 import msgspec
 
-from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.link import Link
-from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client import Client, connect
-from stageflow_es.pipeline import Pipeline
-from stageflow_es.session import events as ev
 from tests.faults import audit
 from tests.faults.chaos import Chaos, Fault
 from tests.faults.clients import SCRIPTS, Clients
@@ -157,7 +153,7 @@ class Storm:
         link = self._clients[-1].link
         histories = await audit.read_histories(link, settings)
         rejected = await self._rejections_settled(clients, link)
-        pipelines = await _pipelines(link, histories)
+        pipelines = await audit.read_pipelines(link, histories)
         trace = audit.read_trace(world.trace)
         report.sessions, report.runs = len(histories), sum(line.what == "run" for line in trace)
         report.events = sum(map(len, histories.values()))
@@ -195,18 +191,6 @@ class Storm:
             for process in processes:
                 self._largest[process.name] = max(self._largest[process.name], process.rss())
             await asyncio.sleep(0.5)
-
-
-async def _pipelines(link: Link, histories: audit.Histories) -> dict[str, Pipeline]:
-    definitions = JetStreamDefinitions(link, Names("stageflow"))
-    firsts = (records[0].event for records in histories.values())
-    digests = {first.digest for first in firsts if isinstance(first, ev.SessionStarted)}
-    found = {}
-    for digest in digests:
-        data = await definitions.get(digest)
-        assert data is not None, f"the definition {digest} is not stored"
-        found[digest] = Pipeline.trusted(data)
-    return found
 
 
 def _recoveries(chaos: Chaos, observer: Observer) -> dict[str, list[float]]:
