@@ -166,7 +166,8 @@ class Actor:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to do here and nothing in memory is needed."""
-        return not (self._inbox or self.queued or self.workers.occupied or self._debts.local)
+        workers = self.workers
+        return not (self._inbox or self.queued or workers.occupied or workers.owing or self._debts.local)
 
     # --- the work ---
 

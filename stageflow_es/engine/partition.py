@@ -76,6 +76,7 @@ class Partition:
         self._readers: list[Reader] = []
         self._reading: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._handing_over = False
         self._handed_over = False
         self.serving = asyncio.Event()
         self.held_until = held_until
@@ -139,6 +140,7 @@ class Partition:
 
     async def hand_over(self) -> None:
         """Stop taking commands, let what is being appended finish, and leave a clean checkpoint behind."""
+        self._handing_over = True
         if self._reading is not None:
             self._reading.cancel()
         for actor in self._actors.values():
@@ -279,7 +281,7 @@ class Partition:
         self.engine.watchdog.doing = work
 
     def holds(self) -> bool:
-        return asyncio.get_running_loop().time() < self.held_until
+        return not self._handing_over and asyncio.get_running_loop().time() < self.held_until
 
     def renewed(self, until: float) -> None:
         """The lease is ours until then, by the event loop's clock. Runs that were held back when it lapsed begin."""

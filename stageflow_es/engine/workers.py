@@ -29,6 +29,8 @@ class Workers:
         self._suspects: set[cmd.RunId] = set()
         self._missing: set[str] = set()
         self._instances: dict[str, tuple[int, BaseStage]] = {}
+        self.owing = False
+        """Whether a run is outstanding that cannot be begun here just now: the session must not be let go of."""
 
     @property
     def occupied(self) -> bool:
@@ -47,16 +49,21 @@ class Workers:
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
         self._cancel_lost(state)
-        if not state.active or not self._actor.host.holds():
+        idle = [path for path in state.runs if path not in self._runs and not state.runs[path].blocked]
+        self.owing = False
+        if not state.active:
             return False
-        idle = [path for path in state.runs if path not in self._runs]
+        if not self._actor.host.holds():
+            self.owing = bool(idle)
+            return False
         for path, worker in list(self._runs.items()):
             worker.wake(state.runs[path])
-        idle = [path for path in idle if not state.runs[path].blocked and path not in self._missing]
-        if not idle or not self._may_start():
+        startable = [path for path in idle if path not in self._missing]
+        self.owing = len(startable) < len(idle)
+        if not startable or not self._may_start():
             return False
         interrupted = False
-        for path in idle:
+        for path in startable:
             interrupted = self._begin(state, path, state.runs[path]) or interrupted
         return interrupted
 
@@ -101,6 +108,7 @@ class Workers:
         stage = actor.host.stages.get(node.stage)
         if stage is None:
             self._missing.add(path)
+            self.owing = True
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
         visit, instance = self._instances.pop(path, (0, None))
