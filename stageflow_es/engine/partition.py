@@ -78,6 +78,7 @@ class Partition:
         self._writing = asyncio.Lock()
         self._handing_over = False
         self._handed_over = False
+        self._lost = False
         self.serving = asyncio.Event()
         self.held_until = held_until
 
@@ -129,6 +130,7 @@ class Partition:
         log.info("partition_taken", partition=self.number, engine=self.name, sessions=len(self._listed))
 
     async def _drop(self) -> None:
+        self._lost = True
         for actor in list(self._actors.values()):
             actor.close()
         self._actors.clear()
@@ -152,7 +154,8 @@ class Partition:
             await asyncio.sleep(0.005)
         async with self._writing:
             self._handed_over = True
-            await self._write_clean()
+            if not self._lost:  # what was dropped is not in memory to be listed any more
+                await self._write_clean()
 
     async def _write_clean(self) -> None:
         checkpoint = self._checkpoint()
