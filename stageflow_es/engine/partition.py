@@ -283,6 +283,9 @@ class Partition:
     def doing(self, work: str | None) -> None:
         self.engine.watchdog.doing = work
 
+    def trouble(self, problem: str) -> None:
+        self.engine.trouble(problem)
+
     def holds(self) -> bool:
         return not self._handing_over and asyncio.get_running_loop().time() < self.held_until
 

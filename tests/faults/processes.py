@@ -81,15 +81,15 @@ class Process:
             os.kill(self.pid, number)
 
     async def end(self, number: signal.Signals = signal.SIGKILL, within: float = 20.0) -> int:
-        """End it and wait until it has; after `within` seconds it is killed. Returns its exit code."""
+        """End it and wait until it has; its exit code. What does not end within that many seconds is killed, and
+        that is its exit code then."""
         assert self._process is not None
         self.send(number)
         try:
             return await asyncio.wait_for(self._process.wait(), within)
         except TimeoutError:
             self.send(signal.SIGKILL)
-            await self._process.wait()
-            raise
+            return await self._process.wait()
 
     async def ended(self) -> int:
         """Wait until it ends by itself; its exit code."""
@@ -134,9 +134,12 @@ def free_port() -> int:
 
 
 class World:
-    """One installation in `folder`. `jetstream`: further lines of the server's `jetstream` block."""
+    """One installation in `folder`. `jetstream`: further lines of the server's `jetstream` block; `config`: further
+    lines of its configuration."""
 
-    def __init__(self, folder: Path, *, lease_ttl: int = 4, jetstream: str = "", partitions: int = 8) -> None:
+    def __init__(
+        self, folder: Path, *, lease_ttl: int = 4, jetstream: str = "", config: str = "", partitions: int = 8
+    ) -> None:
         self.folder = folder
         self.lease_ttl = lease_ttl
         self.port = free_port()
@@ -146,7 +149,7 @@ class World:
         self._partitions = partitions
         folder.mkdir(parents=True, exist_ok=True)
         self.trace.touch()
-        self.server = self._server(jetstream)
+        self.server = self._server(jetstream, config)
 
     @property
     def url(self) -> str:
@@ -156,11 +159,11 @@ class World:
     def bus_settings(self) -> BusSettings:
         return BusSettings(lease_ttl=self.lease_ttl, partitions=self._partitions)
 
-    def _server(self, jetstream: str) -> Process:
+    def _server(self, jetstream: str, further: str) -> Process:
         config = self.folder / "nats.conf"
         store = json.dumps(str(self.folder / "jetstream"))
         lines = f"  store_dir: {store}\n  sync_interval: always\n  {jetstream}\n"
-        config.write_text(f"listen: 127.0.0.1:{self.port}\njetstream {{\n{lines}}}\n")
+        config.write_text(f"listen: 127.0.0.1:{self.port}\njetstream {{\n{lines}}}\n{further}\n")
         return self._add(Process("nats-server", [str(find_server()), "-c", str(config)], {}, self.folder / "nats.log"))
 
     async def start_server(self) -> None:
