@@ -142,7 +142,8 @@ class Chaos:
 
     async def _stop(self, name: str, seconds: float) -> None:
         process = self._process(name)
-        await process.end(signal.SIGTERM)
+        if await process.end(signal.SIGTERM) == -signal.SIGKILL:
+            self.deaths.append(f"{name} did not stop when it was asked to: {process.said()[-2000:]}")
         await asyncio.sleep(seconds)
         await self._start(name, process)
 
