@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format schemas clean
+.PHONY: help install demo test faults lint format schemas clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ demo: $(STAMP)  ## an order approval on a real server, start to finish
 
 test: lint  ## formatting, lint, types, import rules, schemas, and the whole test suite
 	$(BIN)/pytest
+
+faults: $(STAMP)  ## real faults, hundreds of kills: MINUTES=5 by default, SEED= to repeat a run
+	AWAY=60 $(BIN)/pytest tests/faults
+	$(BIN)/python -m tests.faults
 
 lint: $(STAMP)  ## formatting, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .

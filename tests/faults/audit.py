@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from tests.faults.processes import Process
 
 SLACK = 2_000_000
 """Nanoseconds a trace line may be later than what the server stamped: their clocks are read at different moments."""
+LATE = 1_000_000_000
+"""Nanoseconds between the decision of an event and its storing above which its append was held up on the way. Whoever
+took the session over meanwhile read its history before that, and may have begun for so long after it."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -187,18 +191,22 @@ def read_trace(path: Path) -> list[Trace]:
 
 def never_again(histories: Histories, trace: list[Trace]) -> Iterable[str]:
     """No run began after its stage's end was stored, no step after its result was."""
-    ended: dict[tuple[str, str], int] = {}
+    ended: dict[tuple[str, str], Record] = {}
     for session, records in histories.items():
         for record in records:
             event = record.event
             if isinstance(event, ev.StageCompleted | ev.StepCompleted):
                 visit = str(event.cause).rsplit("#", 1)[1].split(".")[0]
                 key = f"{session}:{event.scope}:{event.node}:{visit}"
-                ended[key, event.name if isinstance(event, ev.StepCompleted) else "-"] = record.stored
+                ended[key, event.name if isinstance(event, ev.StepCompleted) else "-"] = record
     for line in trace:
         end = ended.get((line.key, line.detail))
-        if end is not None and line.at > end + SLACK:
-            yield f"{line.what} {line.key} {line.detail} began again {(line.at - end) / 1e6:.1f} ms after its end"
+        if end is not None and line.at > end.stored + (LATE if _held_up(end) else SLACK):
+            yield f"{line.what} {line.key} {line.detail} began again {(line.at - end.stored) / 1e6:.1f} ms after its end"
+
+
+def _held_up(record: Record) -> bool:
+    return record.stored - int(datetime.fromisoformat(record.event.at).timestamp() * 1e9) > LATE
 
 
 _TABLES = {
