@@ -106,7 +106,7 @@ class StageRun:
     def cancel(self) -> None:
         """End the run without a report."""
         self._dead = True
-        self._stopwatch.stop()
+        self._stopwatch.end()
         self._forget_park()
         if self._task is not None:
             self._task.cancel()
@@ -154,7 +154,7 @@ class StageRun:
         return self.instance
 
     def _finish(self, report: cmd.AnyCommand) -> None:
-        self._stopwatch.stop()
+        self._stopwatch.end()
         self._forget_park()
         if not self._dead:
             self._dead = True
