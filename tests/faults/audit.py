@@ -240,4 +240,3 @@ def logs(processes: Iterable[Process]) -> Iterable[str]:
         for line in text.splitlines():
             if "Traceback (most recent call last)" in line or '"level": "error"' in line:
                 yield f"{process.name}: {line[:3000]}"
-

@@ -134,8 +134,7 @@ class Scene:
         await self._observer.until(
             self.session,
             lambda history: (
-                sum(isinstance(event, kind) for event in history) >= count
-                or outcome_of(history) is not None
+                sum(isinstance(event, kind) for event in history) >= count or outcome_of(history) is not None
             ),
         )
 

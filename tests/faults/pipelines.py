@@ -25,9 +25,7 @@ def stage(id_: str, kind: str, then: str | None, path: str = "value", **config: 
 def chain(*kinds: str, **config: Any) -> dict[str, Any]:
     """The stages of those kinds in a row; `value` counts them."""
     names = [f"n{i}" for i in range(len(kinds))] + ["end"]
-    nodes = [
-        stage(here, kind, then, **config) for kind, (here, then) in zip(kinds, pairwise(names), strict=True)
-    ]
+    nodes = [stage(here, kind, then, **config) for kind, (here, then) in zip(kinds, pairwise(names), strict=True)]
     return {"entry": "n0", "nodes": [*nodes, END]}
 
 
