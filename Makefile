@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate lint format schemas clean
+.PHONY: help install demo test simulate faults lint format schemas clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ test: lint  ## formatting, lint, types, import rules, schemas, and the whole tes
 
 simulate: $(STAMP)  ## engines under every kind of fault, in virtual time: SEEDS=5000 of them by default
 	$(BIN)/python -m stageflow_es.testing.simulator --seeds $(or $(SEEDS),5000)
+
+faults: $(STAMP)  ## real faults, hundreds of kills: MINUTES=5 by default, SEED= to repeat a run
+	AWAY=60 $(BIN)/pytest tests/faults
+	$(BIN)/python -m tests.faults
 
 lint: $(STAMP)  ## formatting, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .

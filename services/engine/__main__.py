@@ -82,9 +82,13 @@ async def serve(settings: Settings) -> int:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    try:
+
+    async def work() -> None:
         await engine.start()
-        ended = {asyncio.create_task(asked.wait()), asyncio.create_task(engine.wait())}
+        await engine.wait()
+
+    try:
+        ended = {asyncio.create_task(asked.wait()), asyncio.create_task(work())}
         done, pending = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()

@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 STALE_PAUSE = 0.05
 LONGEST_PAUSE = 30.0
+LONGEST_DOUBT = 1.0
 
 
 def refusing(command: cmd.BusCommand, problems: tuple[Problem, ...], body: dict[str, Any]) -> cmd.Refuse:
@@ -79,6 +80,9 @@ class Host(Protocol):
     def doing(self, work: Named | None) -> None:
         """Say what runs on the event loop without awaiting, from when to when."""
 
+    def trouble(self, problem: str) -> None:
+        """Say that the bus does not take what is to be recorded."""
+
     def holds(self) -> bool:
         """Whether, by this process's own clock, the lease has not run out: a process that was stopped for longer
         begins no stage, for another engine may have finished it meanwhile."""
@@ -106,6 +110,7 @@ class Actor:
         self.appending = False
         self._careful = False
         self._failures = 0
+        self._doubts = 0
         self._recovered = recovered
         self._after_crash = after_crash
         self._unborn = not (recovered or after_crash or least)
@@ -169,7 +174,8 @@ class Actor:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to do here and nothing in memory is needed."""
-        return not (self._inbox or self.queued or self.workers.occupied or self.workers.lapsed or self._debts.local)
+        workers = self.workers
+        return not (self._inbox or self.queued or workers.occupied or workers.owing or self._debts.local)
 
     # --- the work ---
 
@@ -305,8 +311,12 @@ class Actor:
         self.appending = True
         try:
             state.seq = await self.host.events.append(self.session, data, state.seq)
-        except (WrongSequence, Unanswered):
+        except WrongSequence:
             self.state = None
+            return False
+        except Unanswered as problem:
+            self.state = None
+            await self._in_doubt(problem)
             return False
         except Refused as problem:
             self.state = None
@@ -316,7 +326,16 @@ class Actor:
             self.appending = False
         self.least = state.n
         self._careful = False
+        self._doubts = 0
         return True
+
+    async def _in_doubt(self, problem: Unanswered) -> None:
+        """Nobody knows what was stored; the log will say. From the second time on, a store that is full is not asked
+        without a pause."""
+        self._doubts += 1
+        self.host.trouble(str(problem))
+        if self._doubts > 1:
+            await asyncio.sleep(min(STALE_PAUSE * 2**self._doubts, LONGEST_DOUBT))
 
     def _too_large(self, problem: Refused) -> None:
         """The bus refuses these events for good: fail the run, or reject the command, that brought them."""

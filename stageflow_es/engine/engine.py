@@ -27,6 +27,8 @@ from stageflow_es.stages import BaseStage, get_stages, spec_of
 
 log = structlog.get_logger(__name__)
 
+SAID_EVERY = 5.0
+"""Seconds between two warnings that the bus takes nothing."""
 STOP_PATIENCE = 3.0
 """Seconds a stop may take to hand over."""
 
@@ -61,6 +63,7 @@ class Engine:
         self._background: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
+        self._said = -SAID_EVERY
 
     # --- life ---
 
@@ -197,6 +200,13 @@ class Engine:
     async def load(self, session: str, least: int) -> State:
         """A session's state from a leader read made now, at least of version `least`."""
         return await self._loader.load(session, least)
+
+    def trouble(self, problem: str) -> None:
+        """Say, once for all sessions, that events cannot be recorded just now."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said >= SAID_EVERY:
+            self._said = now
+            log.warning("events_not_recorded", engine=self.name, problem=problem)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something whose failure does not matter."""

@@ -168,6 +168,9 @@ class LocalHost:
     def wants_place(self, actor: Actor) -> bool:
         return True
 
+    def trouble(self, problem: str) -> None:
+        return None
+
     def holds(self) -> bool:
         return True
 

@@ -77,6 +77,7 @@ class Partition:
         self._readers: list[Reader] = []
         self._reading: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._handing_over = False
         self._handed_over = False
         self.serving = asyncio.Event()
         self.held_until = held_until
@@ -142,6 +143,7 @@ class Partition:
 
     async def hand_over(self) -> None:
         """Stop taking commands, let what is being appended finish, and leave a clean checkpoint behind."""
+        self._handing_over = True
         if self._reading is not None:
             self._reading.cancel()
         for actor in self._actors.values():
@@ -282,8 +284,11 @@ class Partition:
     def doing(self, work: Named | None) -> None:
         self.engine.watchdog.doing = work
 
+    def trouble(self, problem: str) -> None:
+        self.engine.trouble(problem)
+
     def holds(self) -> bool:
-        return self._time() < self.held_until
+        return not self._handing_over and self._time() < self.held_until
 
     def renewed(self, until: float) -> None:
         """The lease is ours until then, by the event loop's clock. Runs that were held back when it lapsed begin."""

@@ -153,17 +153,14 @@ class StageRun:
         """End the run without a report."""
         self._dead = True
         if self._stopwatch is not None:
-            self._stopwatch.stop()
+            self._stopwatch.end()
         self._forget_park()
         if self._task is not None:
             self._task.cancel()
 
     async def _execute(self) -> None:
-        if not self._actor.host.holds():
-            self._dead = True
-            self._actor.workers.hold_back(self)
-            return
         try:
+            self._hold_back_if_lapsed()
             await self._run_stage()
             report = self._completion()
         except asyncio.CancelledError:
@@ -175,6 +172,13 @@ class StageRun:
         except (Exception, SystemExit) as error:
             report = self._failure(type(error).__name__, _text(error))
         self._finish(report)
+
+    def _hold_back_if_lapsed(self) -> None:
+        """Begin nothing outside once the lease has lapsed: another engine may have done it, and be past it."""
+        if not self._actor.host.holds():
+            self.cancel()
+            self._actor.workers.hold_back(self)
+            raise asyncio.CancelledError
 
     async def _run_stage(self) -> None:
         loop = asyncio.get_running_loop()
@@ -198,7 +202,7 @@ class StageRun:
 
     def _finish(self, report: cmd.AnyCommand) -> None:
         if self._stopwatch is not None:
-            self._stopwatch.stop()
+            self._stopwatch.end()
         self._forget_park()
         if not self._dead:
             self._dead = True
@@ -252,6 +256,7 @@ class StageRun:
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
         key, record = self._call("step", name)
         if record is None:
+            self._hold_back_if_lapsed()
             value = plain(await function(*args), f"the result of step {name!r}")
             await self._durably(cmd.RecordStep, key=key, name=name, value=value)
             return value

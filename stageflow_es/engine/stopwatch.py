@@ -32,6 +32,11 @@ class Stopwatch:
             self._handle = None
             self._left -= asyncio.get_running_loop().time() - self._since
 
+    def end(self) -> None:
+        """Stop for good: a pause that ends later does not start it again."""
+        self.stop()
+        self._left = None
+
     def _ring(self) -> None:
         self._handle = None
         self.expired = True

@@ -22,9 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Workers:
-    """Keeps the runs in memory equal to the runs the state has outstanding. `lapsed`: it could not be looked to, for
-    the lease had run out, or all is being handed over; the session stays in memory until that is decided.
-    """
+    """Keeps the runs in memory equal to the runs the state has outstanding."""
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
@@ -34,13 +32,19 @@ class Workers:
         self._instances: dict[str, tuple[int, BaseStage]] = {}
         self._state: State | None = None
         self._active = False
-        self._closed = False
-        self.lapsed = False
+        self._lapsed = False
+        self._missing: set[str] = set()
 
     @property
     def occupied(self) -> bool:
         """Whether a run is in memory."""
         return bool(self._runs)
+
+    @property
+    def owing(self) -> bool:
+        """Whether a run may be outstanding that cannot be begun here just now, the lease having lapsed or the stage not
+        being registered: the session must not be let go of."""
+        return self._lapsed or bool(self._missing)
 
     @property
     def busy(self) -> bool:
@@ -60,10 +64,10 @@ class Workers:
 
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
-        self.lapsed = self._closed or (state.active and not self._actor.host.holds())
+        self._lapsed = state.active and not self._actor.host.holds()
         for path in self._changed(state):
             self._follow(state, path)
-        if not self._idle or not state.active or self.lapsed or not self._may_start():
+        if not self._idle or not state.active or self._lapsed or not self._may_start():
             return False
         idle, self._idle = self._idle, {}
         interrupted = False
@@ -88,6 +92,7 @@ class Workers:
         """Cancel, wake or note as idle what runs in one scope."""
         run = state.runs.get(path)
         worker = self._runs.get(path)
+        self._missing.discard(path)
         if worker is not None and (state.outcome or run is None or run.id(path) != worker.id):
             worker.cancel()
             del self._runs[path]
@@ -95,7 +100,7 @@ class Workers:
         if run is None:
             self._instances.pop(path, None)
             self._idle.pop(path, None)
-        elif self.lapsed:
+        elif self._lapsed:
             state.touch(path)
         elif worker is not None:
             worker.wake(run)
@@ -133,6 +138,7 @@ class Workers:
         assert isinstance(node, StageNode)
         stage = actor.host.stages.get(node.stage)
         if stage is None:
+            self._missing.add(path)
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
         visit, instance = self._instances.pop(path, (0, None))
@@ -150,7 +156,7 @@ class Workers:
                 self._instances[worker.id.scope] = worker.id.visit, worker.instance
 
     def hold_back(self, worker: StageRun) -> None:
-        """The run must not begin: the lease lapsed since it was started."""
+        """The run must not begin, or go on: the lease has lapsed."""
         if self._runs.get(worker.id.scope) is worker:
             del self._runs[worker.id.scope]
             self._idle[worker.id.scope] = None
@@ -163,8 +169,6 @@ class Workers:
             self._actor.poke()
 
     def close(self) -> None:
-        """Cancel all runs, and start none from now on."""
-        self._closed = self.lapsed = True
         for worker in self._runs.values():
             worker.cancel()
         self._runs.clear()

@@ -17,6 +17,7 @@ from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
+from stageflow_es.engine.ports import Unanswered
 from stageflow_es.projection import Answer, Health, Projector, Queries, Reader, Store, endpoints
 from tests.unit.projection.test_projector import many
 from tests.unit.projection.worlds import STAGES
@@ -184,3 +185,14 @@ async def test_answers_are_never_sent_where_the_asker_may_not_publish(
     await stranger.publish(asked, b"")
     assert (await ask("health"))["last"] == before
     assert (await ask("session.history", session="finished"))["events"]
+
+
+async def test_a_server_that_does_not_answer_when_the_service_begins_is_a_bus_error(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered(timeout: int = 10) -> None:
+        raise nats.errors.FlushTimeoutError
+
+    monkeypatch.setattr(jetstream.connection, "flush", unanswered)
+    with pytest.raises(Unanswered, match="did not answer"):
+        await MicroService(jetstream.connection, jetstream.settings.prefix, {}, "1.2.3").start()

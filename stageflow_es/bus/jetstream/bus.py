@@ -11,15 +11,13 @@ from stageflow_es.bus.jetstream.connection import Connection, connect
 from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.event_log import JetStreamEventLog
 from stageflow_es.bus.jetstream.leases import JetStreamLeases
-from stageflow_es.bus.jetstream.link import ApiError, Link
+from stageflow_es.bus.jetstream.link import NO_ROOM, ApiError, Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.streams import prepare
 from stageflow_es.bus.jetstream.subjects import Names, check_session_id
 from stageflow_es.bus.jetstream.timers import JetStreamTimers
 from stageflow_es.bus.partition import partition_of
 from stageflow_es.engine.ports import CommandKind, Refused
-
-_FULL = 10077
 
 
 class JetStreamBus:
@@ -77,8 +75,8 @@ class JetStreamBus:
             return await self._link.store(subject, data, headers)
         except ApiError as error:
             what = f"session {session}: {kind}"
-            if error.number == _FULL:
-                raise Refused(f"{what}: the command log is full ({error})") from error
+            if error.number in NO_ROOM:
+                raise Refused(f"{what}: there is no room for commands ({error})") from error
             raise error.as_bus_error(what) from error
 
     async def close(self) -> None:

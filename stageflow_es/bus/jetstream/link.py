@@ -21,6 +21,8 @@ from stageflow_es.engine.ports import BusError, Refused, Unanswered, WrongSequen
 
 API = "$JS.API"
 WRONG_SEQUENCE = frozenset({10071, 10164})
+NO_ROOM = frozenset({10002, 10023, 10047, 10077})
+"""The account, the server, its store, or the stream has reached its limit: a write may succeed later."""
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 _NO_RESPONDERS = "503"
@@ -39,11 +41,12 @@ class ApiError(Exception):
         self.description = description
 
     def as_bus_error(self, what: str) -> BusError:
-        """The outcome of a write that got this answer: 4xx is final, 5xx says the server cannot just now."""
+        """The outcome of a write that got this answer: 4xx is final, 5xx says the server cannot just now, and so does
+        a limit that is reached."""
         text = f"{what}: {self.description}"
         if self.number in WRONG_SEQUENCE:
             return WrongSequence(text)
-        return Refused(text) if self.status < 500 else Unanswered(text)
+        return Refused(text) if self.status < 500 and self.number not in NO_ROOM else Unanswered(text)
 
 
 def checked(msg: Incoming) -> dict[str, Any]:

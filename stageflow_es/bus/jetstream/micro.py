@@ -10,6 +10,7 @@ import asyncio
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.micro.request import ERROR_CODE_HEADER, ERROR_HEADER, Request
 from nats.micro.service import Endpoint, EndpointConfig, Service, ServiceConfig
 
+from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import Problem
 
 NAME = "stageflow"
@@ -66,7 +68,13 @@ class MicroService:
         self._service: _Service | None = None
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer. Raises Unanswered when the server does not say that it took the subscriptions."""
+        try:
+            await self._begin()
+        except nats_errors.Error as error:
+            raise Unanswered(f"the server did not answer while the query service began: {error}") from error
+
+    async def _begin(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # nats-py 2.16 asks for the time in an old way
             self._service = _Service(self._client, self._config, f"{self._prefix}.")
@@ -80,7 +88,8 @@ class MicroService:
         """Take no more requests, and return when those that came are answered."""
         service, self._service = self._service, None
         if service is not None and not self._client.is_closed:
-            await service.stop()
+            with suppress(nats_errors.Error):  # a server that is away takes no farewell
+                await service.stop()
             await service.settle()
 
 

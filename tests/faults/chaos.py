@@ -1,0 +1,208 @@
+"""Which fault comes when, from a seed. Faults of different targets overlap; one target has one fault at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from random import Random
+
+import msgspec
+
+from tests.faults.processes import Process, World
+from tests.faults.proxy import Proxy, acknowledgement
+
+OPERATOR = 3
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """What was done to what, when (seconds after the start), and for how long."""
+
+    at: float
+    target: str
+    kind: str
+    seconds: float
+
+
+class Chaos:
+    """Puts faults to the processes of a world. `pace`: seconds between faults on average.
+
+    `recoveries`: seconds from an engine's or a server's start to the engine's or anybody's next event, by target.
+    """
+
+    def __init__(
+        self, world: World, engines: dict[str, Process], others: dict[str, Process], proxies: dict[str, Proxy],
+        rng: Random, pace: float,
+    ) -> None:  # fmt: skip
+        self.timeline: list[Fault] = []
+        self.restarts: list[tuple[str, float]] = []
+        self.refused_starts = 0
+        self.deaths: list[str] = []
+        self._world = world
+        self._engines = engines
+        self._others = others
+        self._proxies = proxies
+        self._rng = rng
+        self._pace = pace
+        self._began = asyncio.get_running_loop().time()
+        self._held: set[str] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def kinds(self) -> Counter[str]:
+        return Counter(f"{fault.target.rstrip('0123456789')} {fault.kind}" for fault in self.timeline)
+
+    async def run(self, seconds: float) -> None:
+        """Faults for so long; afterwards everything runs again and nothing is cut off."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until:
+            self._begin_one()
+            await asyncio.sleep(min(self._rng.expovariate(1 / self._pace), max(until - loop.time(), 0)))
+            await self.look_after()
+        await asyncio.gather(*self._under_way)
+        await self.calm()
+
+    async def calm(self) -> None:
+        for proxy in self._proxies.values():
+            proxy.mend()
+        await self.look_after()
+
+    async def look_after(self) -> None:
+        """Start again what ended by itself, and note it: nothing may, but an engine that finds no server to begin
+        with says so and ends, as it would have its supervisor start it again."""
+        for name, process in {**self._engines, **self._others}.items():
+            if process.alive or process.ended_by_us or process.returncode is None or name in self._held:
+                continue
+            if process.returncode == OPERATOR and "partition_taken" not in process.said():
+                self.refused_starts += 1
+            else:
+                self.deaths.append(f"{name} ended with {process.returncode}: {process.said()[-2000:]}")
+            await self._start(name, process)
+
+    async def _start(self, name: str, process: Process) -> None:
+        await process.start()
+        self.restarts.append((name, process.spawned))
+
+    def _begin_one(self) -> None:
+        rng = self._rng
+        table: list[tuple[int, Callable[[], tuple[str, str, Callable[[float], Awaitable[None]], float]]]] = [
+            (30, lambda: self._of(self._engines, "kill -9", self._kill, rng.choice([0, 0, 0.3, 1, 4]))),
+            (8, lambda: self._of(self._engines, "stop", self._stop, rng.choice([0, 0.5]))),
+            (10, lambda: self._of(self._engines, "freeze", self._freeze, rng.choice([0.3, 1, 3, 5]))),
+            (10, lambda: ("nats-server", "kill -9", self._kill_server, rng.choice([0, 0.2, 1]))),
+            (3, lambda: ("nats-server", "stop", self._stop_server, rng.choice([0, 0.5]))),
+            (4, lambda: ("nats-server", "freeze", self._freeze_server, rng.choice([0.2, 1, 3]))),
+            (10, lambda: self._of(self._others, "kill -9", self._kill, rng.choice([0, 0.5]))),
+            (3, lambda: self._of(self._others, "freeze", self._freeze, rng.choice([0.3, 2]))),
+            (2, lambda: ("database", "lock", self._lock, rng.choice([0.5, 6]))),
+            (8, lambda: self._of(self._proxies, "cut", self._cut, rng.choice([0, 0.5, 3]))),
+            (6, lambda: self._of(self._proxies, "stall", self._stall, rng.choice([0.5, 2, 7]))),
+            (6, lambda: self._of(self._proxies, "delay", self._delay, rng.choice([1, 3]))),
+            (10, lambda: self._of(self._proxies, "lose answers", self._lose, rng.choice([0.5, 2]))),
+        ]
+        make = rng.choices([make for _, make in table], [weight for weight, _ in table])[0]
+        target, kind, inflict, seconds = make()
+        if target in self._held:
+            return
+        self._held.add(target)
+        at = asyncio.get_running_loop().time() - self._began
+        self.timeline.append(Fault(round(at, 2), target, kind, seconds))
+        task = asyncio.get_running_loop().create_task(self._inflict(target, inflict, seconds))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    def _of(
+        self, targets: dict[str, Process] | dict[str, Proxy], kind: str,
+        inflict: Callable[[str, float], Awaitable[None]], seconds: float,
+    ) -> tuple[str, str, Callable[[float], Awaitable[None]], float]:  # fmt: skip
+        name = self._rng.choice(sorted(targets))
+        target = f"{name} connection" if targets is self._proxies else name
+        return target, kind, lambda given: inflict(name, given), seconds
+
+    async def _inflict(self, target: str, inflict: Callable[[float], Awaitable[None]], seconds: float) -> None:
+        try:
+            await inflict(seconds)
+        finally:
+            self._held.discard(target)
+
+    # --- processes ---
+
+    def _process(self, name: str) -> Process:
+        return self._engines.get(name) or self._others[name]
+
+    async def _kill(self, name: str, seconds: float) -> None:
+        process = self._process(name)
+        await process.end(signal.SIGKILL)
+        await asyncio.sleep(seconds)
+        await self._start(name, process)
+
+    async def _stop(self, name: str, seconds: float) -> None:
+        process = self._process(name)
+        if await process.end(signal.SIGTERM) == -signal.SIGKILL:
+            self.deaths.append(f"{name} did not stop when it was asked to: {process.said()[-2000:]}")
+        await asyncio.sleep(seconds)
+        await self._start(name, process)
+
+    async def _freeze(self, name: str, seconds: float) -> None:
+        process = self._process(name)
+        process.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        process.send(signal.SIGCONT)
+
+    async def _kill_server(self, seconds: float) -> None:
+        await self._world.server.end(signal.SIGKILL)
+        await asyncio.sleep(seconds)
+        await self._start_server()
+
+    async def _stop_server(self, seconds: float) -> None:
+        await self._world.server.end(signal.SIGTERM)
+        await asyncio.sleep(seconds)
+        await self._start_server()
+
+    async def _start_server(self) -> None:
+        await self._world.start_server()
+        self.restarts.append(("nats-server", asyncio.get_running_loop().time()))
+
+    async def _freeze_server(self, seconds: float) -> None:
+        self._world.server.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        self._world.server.send(signal.SIGCONT)
+
+    async def _lock(self, seconds: float) -> None:
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(self._world.db, timeout=0.1)) as other:
+            other.isolation_level = None
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(seconds)
+            other.execute("ROLLBACK")
+
+    # --- connections ---
+
+    async def _cut(self, name: str, seconds: float) -> None:
+        proxy = self._proxies[name]
+        proxy.refusing = seconds > 0
+        proxy.cut()
+        await asyncio.sleep(seconds)
+        proxy.refusing = False
+
+    async def _stall(self, name: str, seconds: float) -> None:
+        proxy = self._proxies[name]
+        proxy.stalled = True
+        await asyncio.sleep(seconds)
+        proxy.stalled = False
+
+    async def _delay(self, name: str, seconds: float) -> None:
+        proxy = self._proxies[name]
+        proxy.delay = self._rng.choice([0.02, 0.2])
+        await asyncio.sleep(seconds)
+        proxy.delay = 0.0
+
+    async def _lose(self, name: str, seconds: float) -> None:
+        proxy = self._proxies[name]
+        share = self._rng.choice([0.05, 0.5, 1.0])
+        proxy.lose = lambda line, payload: acknowledgement(line, payload) and self._rng.random() < share
+        await asyncio.sleep(seconds)
+        proxy.lose = None

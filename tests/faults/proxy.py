@@ -1,0 +1,152 @@
+"""A TCP proxy between one process and the NATS server. It can refuse, cut, stall, delay, and lose single answers.
+
+A lost answer is one message of the server's, taken out of the stream between two others: the connection lives on,
+and the process waits for what will not come. So the proxy reads the server's side frame by frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+Lose = Callable[[bytes, bytes], bool]
+"""Whether to lose a message, by its protocol line and its payload."""
+
+
+class Proxy:
+    """`url` leads to the server at `port`. Faults are attributes; they hold for what passes from then on.
+
+    `refusing`: new connections are closed at once. `stalled`: nothing passes, connections stay open (half-open).
+    `delay`: seconds every chunk waits. `lose`: which messages of the server never arrive; `lost` counts them.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.server_port = port
+        self.refusing = False
+        self.delay = 0.0
+        self.lose: Lose | None = None
+        self.lost = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._server: asyncio.Server | None = None
+        self._connections: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> Proxy:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def stalled(self) -> bool:
+        return not self._flowing.is_set()
+
+    @stalled.setter
+    def stalled(self, stalled: bool) -> None:
+        if stalled:
+            self._flowing.clear()
+        else:
+            self._flowing.set()
+
+    def cut(self) -> None:
+        """Break every connection there is, without a farewell."""
+        for pair in list(self._connections):
+            for writer in pair:
+                writer.transport.abort()
+
+    def mend(self) -> None:
+        """No more faults."""
+        self.refusing, self.stalled, self.delay, self.lose = False, False, 0.0, None
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = (writer, back)
+        self._connections.add(pair)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._upstream(reader, back))
+                group.create_task(self._downstream(there, writer))
+        except* (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._connections.discard(pair)
+            for one in pair:
+                one.transport.abort()
+
+    async def _upstream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._pass(writer, data)
+        raise ConnectionResetError
+
+    async def _downstream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        frames = _Frames()
+        while data := await reader.read(65536):
+            kept = bytearray()
+            for line, payload in frames.feed(data):
+                if payload and self.lose is not None and self.lose(line, payload):
+                    self.lost += 1
+                else:
+                    kept += line + payload
+            await self._pass(writer, bytes(kept))
+        raise ConnectionResetError
+
+    async def _pass(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        await self._flowing.wait()
+        writer.write(data)
+        with suppress(ConnectionResetError):
+            await writer.drain()
+
+
+class _Frames:
+    """Splits the server's stream into protocol lines, each with its payload if it has one, line ends included."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[bytes, bytes]]:
+        self._buffer += data
+        found: list[tuple[bytes, bytes]] = []
+        start = 0
+        while (end := self._buffer.find(b"\r\n", start)) >= 0:
+            line = bytes(self._buffer[start : end + 2])
+            size = 0
+            if line[:4] in (b"MSG ", b"HMSG"):
+                size = int(line.split()[-1]) + 2
+            if len(self._buffer) < end + 2 + size:
+                break
+            found.append((line, bytes(self._buffer[end + 2 : end + 2 + size])))
+            start = end + 2 + size
+        del self._buffer[:start]
+        return found
+
+
+def acknowledgement(line: bytes, payload: bytes) -> bool:
+    """Whether a message of the server acknowledges a publish or a batch of them."""
+    return b'"stream":"' in payload[:200] and b'"seq":' in payload[:200] and payload.startswith(b"{")
