@@ -14,6 +14,8 @@ from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import BusError
 from stageflow_es.session import events as ev
 
+LONGEST = 120.0
+"""Seconds a session is waited for in vain."""
 FINAL = (ev.SessionCompleted, ev.SessionStopped, ev.SessionFailed)
 
 
@@ -66,7 +68,7 @@ class Observer:
                 self._take(delivery)
 
     def _take(self, delivery: Delivery) -> None:
-        event = ev.decode(delivery.data)
+        event = ev.decode(delivery.message.data)
         self.histories[event.session].append(event)
         self.times.append((time.monotonic(), event.by))
         for waker in self._wakers.pop(event.session, []):
@@ -78,7 +80,8 @@ class Observer:
         while not holds(self.histories[session]):
             waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._wakers[session].append(waker)
-            await waker
+            async with asyncio.timeout(LONGEST):
+                await waker
         return self.histories[session]
 
     async def ended(self, session: str) -> ev.AnyEvent:

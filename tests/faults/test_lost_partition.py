@@ -12,7 +12,7 @@ from stageflow_es.bus.memory import MemoryBus
 from stageflow_es.engine import Engine, EngineSettings
 from stageflow_es.engine.ports import Checkpoint, Unanswered
 from stageflow_es.session import events as ev
-from tests.faults.test_lapsed import START, STAGES, until_recorded
+from tests.faults.test_lapsed import STAGES, START, until_recorded
 
 
 async def test_a_partition_lost_while_it_is_handed_over_leaves_its_sessions_listed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 
-
 from stageflow_es.session import events as ev
 from tests.faults import pipelines as pl
 from tests.faults.conftest import PATIENCE, Scene
