@@ -31,8 +31,8 @@ from tests.faults.observer import outcome_of
 from tests.faults.processes import Process
 
 SLACK = 25_000_000
-"""Nanoseconds a trace line may be later than what the server stamped: an event of a batch is stamped before the batch is
-synced and can be read, and the clocks are read at different moments."""
+"""Nanoseconds a trace line may be later than what the server stamped: an event of a batch is stamped before the batch
+is synced and can be read, and the clocks are read at different moments."""
 LATE = 1_000_000_000
 """Nanoseconds between the decision of an event and its storing above which its append was held up on the way. Whoever
 took the session over meanwhile read its history before that, and may have begun for so long after it."""
