@@ -17,9 +17,11 @@ from tests.faults.processes import Process, until
 
 
 def position(db: Path) -> int:
+    """How far the tables are; 0 of a file that the projector has only just made."""
     with closing(sqlite3.connect(db)) as connection:
-        (seq,) = connection.execute("SELECT seq FROM checkpoint").fetchone()
-    return int(seq)
+        made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoint'").fetchone()
+        found = connection.execute("SELECT seq FROM checkpoint").fetchone() if made else None
+    return found[0] if found else 0
 
 
 async def projecting(scene: Scene, count: int) -> Process:
