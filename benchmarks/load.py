@@ -66,12 +66,17 @@ class Load:
         del self._ended[session]
         return session
 
-    async def start(self, pipeline: dict[str, Any]) -> str:
+    @property
+    def link(self) -> Link:
+        """For whoever has more to ask of the bus."""
+        return self._link
+
+    async def start(self, pipeline: dict[str, Any], payload: dict[str, Any] | None = None) -> str:
         """Start a session; returns when the bus has the command."""
         session = f"s{next(self._names)}"
         loop = asyncio.get_running_loop()
         self._ended[session], self._waiting[session] = loop.create_future(), loop.create_future()
-        body = msgspec.json.encode({"pipeline": pipeline})
+        body = msgspec.json.encode({"pipeline": pipeline, "payload": payload or {}})
         await self._outbox.store(f"stageflow.command.start.{session}", body, session)
         return session
 
@@ -79,6 +84,10 @@ class Load:
         """Send the input `answer`."""
         body = msgspec.json.encode({"type": "answer", "payload": payload})
         await self._link.store(f"stageflow.command.input.{session}", body)
+
+    def forget_wait(self, session: str) -> None:
+        """From now on `waits` means the session's next wait."""
+        self._waiting[session] = asyncio.get_running_loop().create_future()
 
     async def waits(self, session: str) -> None:
         """Return once the session waits for its input."""

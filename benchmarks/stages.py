@@ -59,3 +59,60 @@ ASK: dict[str, Any] = {
         {"id": "end", "type": "terminal", "artifacts": ["answer"]},
     ],
 }
+
+
+def loop(rounds: int, *, asks: bool = False) -> dict[str, Any]:
+    """A pipeline that goes round a stage and a condition so many times, two transitions a round. `asks`: it waits for
+    inputs then, one after the other, for as long as the answer is none.
+    """
+    end = {"id": "end", "type": "terminal", "artifacts": ["value"]}
+    step = {
+        "id": "step",
+        "type": "stage",
+        "stage": "Increment",
+        "arguments": {"value": "value"},
+        "outputs": {"value": "value"},
+        "next": "again",
+    }
+    rule = {"<": [{"var": "value"}, rounds]}
+    again = {
+        "id": "again",
+        "type": "condition",
+        "conditions": [{"if": rule, "then": "step"}],
+        "else": "ask" if asks else "end",
+    }
+    nodes = [step, again, end]
+    if asks:
+        ask = {"id": "ask", "type": "stage", "stage": "Ask", "outputs": {"answer": "answer"}, "next": "enough"}
+        enough = {
+            "id": "enough",
+            "type": "condition",
+            "conditions": [{"if": {"var": "answer"}, "then": "end"}],
+            "else": "ask",
+        }
+        nodes += [ask, enough]
+    return {"entry": "step", "nodes": nodes, "max_transitions": 4 * rounds + 1000}
+
+
+def each(items: int, mode: str) -> dict[str, Any]:
+    """A pipeline that maps that many numbers, in the context as `items`, to their successors. `mode`: `sequential` or
+    `parallel`.
+    """
+    body = {
+        "id": "step",
+        "type": "stage",
+        "stage": "Increment",
+        "arguments": {"value": "item"},
+        "outputs": {"value": "value"},
+    }
+    node = {
+        "id": "each",
+        "type": "map",
+        "items": "items",
+        "body": "step",
+        "mode": mode,
+        "output_map": {"value": "values"},
+        "next": "end",
+    }
+    end = {"id": "end", "type": "terminal", "artifacts": ["values"]}
+    return {"entry": "each", "nodes": [node, body, end], "max_transitions": 4 * items + 1000}
