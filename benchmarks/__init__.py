@@ -8,4 +8,5 @@ w1        1,000 sessions of 10 sequential stages
 long_session   100,000 transitions of one session, and waking it
 wide_map       a map of 10,000 items
 in_process     sessions without a server, validation, imports
+projection     the projector, rebuilds, lag; `queries` over 100,000 sessions, on a `stream` of `histories`
 """
