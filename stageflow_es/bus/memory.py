@@ -48,6 +48,7 @@ class MemoryBus:
         self.checkpoints = MemoryCheckpoints()
         self.leases = MemoryLeases(self, lease_ttl)
         self.definitions = MemoryDefinitions()
+        self.snapshots = MemorySnapshots()
         self._clock = clock
         self._now = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -114,9 +115,14 @@ class MemoryEventLog:
         history = self._sessions.get(session)
         return history[-1] if history else None
 
-    async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
+    async def first(self, session: str) -> StoredEvent | None:
+        history = self._sessions.get(session)
+        return history[0] if history else None
+
+    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
         history = self._sessions.get(session, [])
-        return history[bisect_right(history, after, key=_seq) :]
+        end = None if upto is None else bisect_right(history, upto, key=_seq)
+        return history[bisect_right(history, after, key=_seq) : end]
 
     async def forget(self, session: str, before: int) -> None:
         """Forget the session's events with a sequence below `before`; its last event always stays."""
@@ -364,3 +370,15 @@ class MemoryDefinitions:
 
     async def names(self) -> dict[str, str]:
         return dict(self._names)
+
+
+class MemorySnapshots:
+    """`Snapshots` in memory: those that somebody put here, right or wrong. `asked` counts the questions."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, bytes] = {}
+        self.asked = 0
+
+    async def get(self, session: str) -> bytes | None:
+        self.asked += 1
+        return self.images.get(session)

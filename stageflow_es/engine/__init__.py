@@ -11,7 +11,7 @@ threads      stages that block, in threads; `watchdog` names those that block wi
 places       how many sessions run stages at once
 intake       from a message on the bus to a command of the core; `forking` reads what a fork begins from
 definitions  pipelines by digest and by name
-loading      a session's state from its history
+loading      a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)
 local        sessions in this process, without a server: StageFlow's own API
 """
 

@@ -20,6 +20,7 @@ from stageflow_es.engine.partition import Partition
 from stageflow_es.engine.places import Places
 from stageflow_es.engine.ports import Bus, BusError
 from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.engine.shortcut import Shortcut
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
 from stageflow_es.session import State
@@ -57,7 +58,8 @@ class Engine:
         self.pipelines = Library(bus.definitions)
         self.intake = Intake(self.pipelines, self.catalog, self.clock, name, bus.events)
         self.places = Places(self.settings.max_running)
-        self._loader = Loader(bus.events, self.pipelines)
+        shortcut = Shortcut(bus.events, self.pipelines, bus.snapshots, self.settings.snapshot_after)
+        self._loader = Loader(bus.events, self.pipelines, shortcut)
         self._held: dict[int, _Held] = {}
         self.watchdog = Watchdog(self.settings.blocked_after)
         self._background: set[asyncio.Task[Any]] = set()

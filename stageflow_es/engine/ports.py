@@ -98,9 +98,12 @@ class EventLog(Protocol):
     async def head(self, session: str) -> StoredEvent | None:
         """The session's last event, from a leader read made after this call; None: there is no such session."""
 
-    async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
-        """The session's events with a sequence above `after`, up to and including the head at the time of this
-        call, complete and in order."""
+    async def first(self, session: str) -> StoredEvent | None:
+        """The first of the session's events that are still there; None: there is no such session."""
+
+    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+        """The session's events with a sequence above `after`, up to and including `upto`, the sequence of one of them
+        (None: of the head at the time of this call), complete and in order."""
 
 
 class Reader(Protocol):
@@ -207,6 +210,14 @@ class Definitions(Protocol):
         """All names with their current digests."""
 
 
+class Snapshots(Protocol):
+    """States of sessions that someone else has folded. Nothing rests on them: see `shortcut`."""
+
+    async def get(self, session: str) -> bytes | None:
+        """The bytes of a snapshot of the session, as new as it happens to be; None: there is none of it. Raises
+        Unanswered, soon, when nobody answers."""
+
+
 class Bus(Protocol):
     """All ports of one bus, and how many partitions its logs have."""
 
@@ -227,6 +238,9 @@ class Bus(Protocol):
 
     @property
     def definitions(self) -> Definitions: ...
+
+    @property
+    def snapshots(self) -> Snapshots: ...
 
     @property
     def partitions(self) -> int: ...

@@ -10,8 +10,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     taken out; `interrupt_limit`: how often a run may be lost with its engine; `checkpoint_every`: how often a changed
     checkpoint is written; `list_limit`: sessions a checkpoint lists; `batch`: messages asked for at once;
     `fetch_wait`: how long a fetch may wait; `local_timers`: timers shorter than this are kept on the event loop;
-    `append_limit`: events of one session appended at once; `blocked_after`: how long a stage may hold up the event
-    loop before it is reported."""
+    `append_limit`: events of one session appended at once; `snapshot_after`: how many events a session has at most
+    that is loaded from its whole history, longer ones from a snapshot and what came after it; `blocked_after`: how
+    long a stage may hold up the event loop before it is reported."""
 
     max_running: int = 1000
     park_after: float = 1.0
@@ -22,4 +23,5 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_wait: float = 2.0
     local_timers: float = 1.0
     append_limit: int = 400
+    snapshot_after: int = 500
     blocked_after: float = 0.5

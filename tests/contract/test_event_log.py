@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from stageflow_es.bus.memory import MemoryBus
-from stageflow_es.engine.ports import Bus, Refused, WrongSequence
+from stageflow_es.engine.ports import Bus, Refused, StoredEvent, WrongSequence
 from tests.contract.conftest import Rig
 
 
@@ -32,6 +32,25 @@ async def test_reading_after_a_sequence_gives_only_what_is_above_it(bus: Bus) ->
     last = await bus.events.append("s", [b"2", b"3"], first)
     assert [event.data for event in await bus.events.read("s", first)] == [b"2", b"3"]
     assert await bus.events.read("s", last) == []
+
+
+async def test_reading_up_to_a_sequence_stops_there(bus: Bus) -> None:
+    first = await bus.events.append("s", [b"1"], 0)
+    await bus.events.append("other", [b"x"], 0)
+    last = await bus.events.append("s", [b"2", b"3", b"4"], first)
+    assert [event.data for event in await bus.events.read("s", 0, last - 1)] == [b"1", b"2", b"3"]
+    assert [event.data for event in await bus.events.read("s", first, last - 2)] == [b"2"]
+    assert await bus.events.read("s", first, first) == []
+
+
+async def test_the_first_event_is_the_first_that_is_still_there(bus: Bus) -> None:
+    assert await bus.events.first("s") is None
+    assert await bus.events.first("not an id") is None
+    await bus.events.append("other", [b"x"], 0)
+    last = await bus.events.append("s", [b"1", b"2", b"3"], 0)
+    assert await bus.events.first("s") == StoredEvent(last - 2, b"1")
+    await bus.events.forget("s", last)
+    assert await bus.events.first("s") == StoredEvent(last, b"3")
 
 
 @pytest.mark.parametrize("events", [[b"x"], [b"x", b"y"]])

@@ -19,6 +19,8 @@ from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.projection import Answer, Health, Projector, Queries, Reader, Store, endpoints
+from stageflow_es.session import snapshot
+from stageflow_es.session.fold import hash_of
 from tests.unit.projection.test_projector import many
 from tests.unit.projection.worlds import STAGES
 
@@ -108,6 +110,17 @@ async def test_every_question_of_the_contract_is_answered(ask: Asking) -> None:
     assert await ask("stages") == {"stages": []}
     health = await ask("health")
     assert (health["status"], health["seq"]) == ("ok", health["last"])
+
+
+async def test_engines_get_their_snapshots_from_it(service: Service) -> None:
+    snapshots = service.bus.snapshots
+    image = await snapshots.get("finished")
+    assert image is not None
+    head = await service.bus.events.head("finished")
+    assert head is not None
+    state = snapshot.load(image, STAGES)
+    assert (state.head, state.seq) == (hash_of(head.data), head.seq)
+    assert await snapshots.get("nobody") is None
 
 
 async def test_an_error_comes_in_micros_own_headers_with_the_problems_as_body(ask: Asking) -> None:

@@ -9,6 +9,7 @@
 - `event_log`     histories; `group_commit` is how appends of many sessions share one sync
 - `command_log`, `timers`   the two logs an engine reads, with `log_reader`
 - `checkpoints`, `leases`, `definitions`   over `bucket`, a key-value bucket
+- `snapshots`     states of long sessions, asked of the query service
 - `direct_get`    reading what is stored: from the leader, or in pages
 - `server`        `EmbeddedServer`: a NATS server of our own, with `staging` of its batches in memory
 """

@@ -13,6 +13,7 @@ from stageflow_es.bus.jetstream.event_log import JetStreamEventLog
 from stageflow_es.bus.jetstream.leases import JetStreamLeases
 from stageflow_es.bus.jetstream.link import NO_ROOM, ApiError, Link
 from stageflow_es.bus.jetstream.settings import BusSettings
+from stageflow_es.bus.jetstream.snapshots import JetStreamSnapshots
 from stageflow_es.bus.jetstream.streams import prepare
 from stageflow_es.bus.jetstream.subjects import Names, check_session_id
 from stageflow_es.bus.jetstream.timers import JetStreamTimers
@@ -35,6 +36,7 @@ class JetStreamBus:
         self.checkpoints = JetStreamCheckpoints(link, names)
         self.leases = JetStreamLeases(link, settings)
         self.definitions = JetStreamDefinitions(link, names)
+        self.snapshots = JetStreamSnapshots(link, names)
         self._link = link
         self._owns_connection = owns_connection
 

@@ -45,16 +45,20 @@ class JetStreamEventLog:
         stored = await from_leader(self._link, self._names.events, {"last_by_subj": self._names.event(session)})
         return StoredEvent(stored.seq, stored.data) if stored else None
 
-    async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
-        head = await self.head(session)
-        if head is None or head.seq <= after:
-            return []
+    async def first(self, session: str) -> StoredEvent | None:
+        found = await self._found(session, 0, 1) if is_session_id(session) else []
+        return found[0] if found else None
+
+    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+        if upto is None:
+            head = await self.head(session)
+            upto = head.seq if head else 0
         events: list[StoredEvent] = []
-        while after < head.seq:
+        while after < upto:
             part = await self._part(session, after)
             events += part
             after = part[-1].seq
-        while events[-1].seq > head.seq:
+        while events and events[-1].seq > upto:
             events.pop()
         return events
 
@@ -69,17 +73,20 @@ class JetStreamEventLog:
         await self._commit.close()
 
     async def _part(self, session: str, after: int) -> list[StoredEvent]:
-        """The next events there are, at least one: from a page, or from the leader when a replica lags
-        behind.
-        """
+        """The next events there are, at least one."""
+        found = await self._found(session, after, self._settings.page)
+        if not found:
+            raise Refused(f"session {session}: its history was purged while it was read")
+        return found
+
+    async def _found(self, session: str, after: int, limit: int) -> list[StoredEvent]:
+        """The next events: from a page, or one from the leader when a replica lags behind; none: there are none."""
         subject = self._names.event(session)
-        found = await page(self._link, self._names.events, subject, after + 1, self._settings.page)
+        found = await page(self._link, self._names.events, subject, after + 1, limit)
         if not found:
             query = {"seq": after + 1, "next_by_subj": subject}
             stored = await from_leader(self._link, self._names.events, query)
-            if stored is None:
-                raise Refused(f"session {session}: its history was purged while it was read")
-            found = [stored]
+            found = [stored] if stored else []
         return [StoredEvent(stored.seq, stored.data) for stored in found]
 
     async def _owner(self, seq: int) -> str | None:

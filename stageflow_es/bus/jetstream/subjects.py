@@ -84,6 +84,10 @@ class Names:
     def session_of_event(self, subject: str) -> str:
         return subject.rsplit(".", 1)[1]
 
+    def query(self, name: str) -> str:
+        """Where a question is asked of the query service."""
+        return f"{self.prefix}.query.{name}"
+
     def rejection(self, session: str) -> str:
         """The session may be whatever a sender wrote; unless it can be a token, it is encoded."""
         return f"{self.prefix}.rejections.{session if _SAFE.fullmatch(session) else token(session)}"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from stageflow_es.engine.ports import Checkpoint, CommandKind, Reader, StoredEvent, Unanswered
 from stageflow_es.testing.simulator.network import Line
 from stageflow_es.testing.simulator.server import Server
+from stageflow_es.testing.simulator.snapshots import SimulatedSnapshots
 from stageflow_es.testing.simulator.witness import Witness
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ class SimulatedBus:
         self.checkpoints = _Checkpoints(line, server, witness)
         self.leases = _Leases(line, server, witness)
         self.definitions = _Definitions(line, server, witness)
+        self.snapshots = SimulatedSnapshots(line, server, witness)
 
     async def publish(self, kind: CommandKind, session: str, data: bytes, id: str | None = None) -> int:
         raise AssertionError("an engine sends no commands")
@@ -55,8 +57,11 @@ class _EventLog(_Port):
     async def head(self, session: str) -> StoredEvent | None:
         return await self._line.ask(f"head of {session}", lambda: self._bus.events.head(session))
 
-    async def read(self, session: str, after: int = 0) -> list[StoredEvent]:
-        found = await self._line.ask(f"read {session}", lambda: self._bus.events.read(session, after))
+    async def first(self, session: str) -> StoredEvent | None:
+        return await self._line.ask(f"first of {session}", lambda: self._bus.events.first(session))
+
+    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+        found = await self._line.ask(f"read {session}", lambda: self._bus.events.read(session, after, upto))
         if found:
             self._witness.learned(self._line.process, session, found[-1].seq)
         return found

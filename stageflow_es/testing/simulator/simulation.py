@@ -142,8 +142,10 @@ class Simulation:
 
     def _settings(self) -> EngineSettings:
         random = self.random
+        snapshot_after = random.choice([0, 0, 5, 1000])
         if self.weather.strikes("small_limits", 0.5):
             return EngineSettings(
+                snapshot_after=snapshot_after,
                 max_running=random.randint(1, 2),
                 park_after=0.05,
                 list_limit=random.randint(1, 2),
@@ -151,7 +153,11 @@ class Simulation:
                 append_limit=random.randint(1, 3),
                 local_timers=0.01,
             )
-        return EngineSettings(park_after=random.choice([0.2, 1.0, 5.0]), local_timers=random.choice([0.2, 1.0]))
+        return EngineSettings(
+            snapshot_after=snapshot_after,
+            park_after=random.choice([0.2, 1.0, 5.0]),
+            local_timers=random.choice([0.2, 1.0]),
+        )
 
     async def _serve(self, engine: Engine) -> None:
         try:
