@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate faults lint format schemas clean
+.PHONY: help install demo test simulate faults bench lint format schemas clean
 
 help:  ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or say make PYTHON=/path/to/python3"; exit 1; }
@@ -32,6 +32,9 @@ simulate: $(STAMP)  ## engines under every kind of fault, in virtual time: SEEDS
 faults: $(STAMP)  ## real faults, hundreds of kills: MINUTES=5 by default, SEED= to repeat a run
 	AWAY=60 $(BIN)/pytest tests/faults
 	$(BIN)/python -m tests.faults
+
+bench: $(STAMP)  ## every figure of the README, in a table and as JSON: QUICK=1 for a short one, ONLY="w1 w2" for some
+	QUICK=$(QUICK) $(BIN)/python -m benchmarks $(ONLY)
 
 lint: $(STAMP)  ## formatting, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .

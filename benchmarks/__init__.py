@@ -1,12 +1,23 @@
 """Where the README's figures come from. `make bench` runs them all; each is a program of its own too:
 `python -m benchmarks.w1`.
 
-rig       a real server, engine and projector as processes, and what they took of the machine
-load      the client's side: starts, inputs, and the ends of sessions
-stages    the stages that are run
-w1        1,000 sessions of 10 sequential stages
-long_session   100,000 transitions of one session, and waking it
-wide_map       a map of 10,000 items
-in_process     sessions without a server, validation, imports
-projection     the projector, rebuilds, lag; `queries` over 100,000 sessions, on a `stream` of `histories`
+w1            1,000 sessions of 10 sequential stages
+w2            a session waits for one input, then completes
+starts        many sessions started by one client
+parked        sessions that wait: their memory, and how soon they wake
+recovery      an engine killed among 200 sessions, and started again
+long_session  100,000 transitions of one session, and waking it
+wide_map      a map of 10,000 items
+in_process    sessions without a server, validation, imports
+projection    the projector, rebuilds, `queries` over 100,000 sessions, on a `stream` of `histories`
+references    the disk and JetStream with no engine around them
+
+rig           a real server, engine and projector as processes, and what they took of the machine
+load          the client's side: starts, inputs, and the ends of sessions
+lag           how far the projection is behind
+disk          syncs a second
+stages        the stages that are run
+scale         in full, or QUICK=1
+program       a benchmark as a program; `__main__` runs all of them
+figures       a measured value and its goal; `records` keeps them as JSON, in results/
 """

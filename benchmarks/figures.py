@@ -35,7 +35,7 @@ def table(figures: Iterable[Figure]) -> str:
     for one in figures:
         goal = "" if one.goal is None else f"{'>=' if one.at_least else '<='} {_number(one.goal)}"
         verdict = {True: "", False: "  missed", None: ""}[one.met]
-        lines.append(f"{one.name:<58} {_number(one.value):>12} {one.unit:<10} {goal}{verdict}".rstrip())
+        lines.append(f"{one.name:<66} {_number(one.value):>10} {one.unit:<10} {goal}{verdict}".rstrip())
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@ validation of a large definition, imports, and the command line's help."""
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import subprocess
 import sys
@@ -11,14 +10,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure
+from benchmarks.program import program
+from benchmarks.scale import sized
 from benchmarks.stages import chain
 from stageflow_es import Context, Pipeline, Session
 from stageflow_es.pipeline import validate
 from stageflow_es.stages import catalog
 
-ROUNDS = 15
-PROCESSES = 9
+ROUNDS = sized(15, 7)
+PROCESSES = sized(15, 7)
 NODES = 2000
 NAMES = "Session, Pipeline, Context, BaseStage, register_stage"
 
@@ -67,4 +68,4 @@ async def measure() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    print(table(asyncio.run(measure())))
+    program(measure, __doc__)

@@ -7,7 +7,6 @@ is on disk.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import statistics
@@ -17,14 +16,16 @@ from datetime import datetime
 
 import msgspec
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure
+from benchmarks.program import program
 from benchmarks.rig import Rig
+from benchmarks.scale import sized
 from benchmarks.stages import loop
 from stageflow_es import Context, Pipeline, Session
 from stageflow_es.bus.jetstream import BusSettings
 from stageflow_es.bus.jetstream.event_log import JetStreamEventLog
 
-TRANSITIONS = 100_000
+TRANSITIONS = sized(100_000, 10_000)
 PART = 1000
 PARKED = 1.5
 """Seconds after which a session that waits has left the engine's memory."""
@@ -107,5 +108,4 @@ async def measure() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    print(table(asyncio.run(measure())))
+    program(measure, __doc__)

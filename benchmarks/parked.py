@@ -3,19 +3,20 @@ answers with all of them there."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import signal
 import statistics
 import time
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure
+from benchmarks.program import program
 from benchmarks.rig import Rig
+from benchmarks.scale import sized
 from benchmarks.stages import ASK
 
-SESSIONS = 20_000
+SESSIONS = sized(20_000, 5000)
 AT_ONCE = 500
-WOKEN = 300
+WOKEN = sized(300, 100)
 QUIET = 4.0
 """Seconds after which the last of them is parked, and its memory given back."""
 
@@ -66,6 +67,4 @@ async def measure(count: int = SESSIONS) -> list[Figure]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sessions", nargs="?", type=int, default=SESSIONS)
-    print(table(asyncio.run(measure(parser.parse_args().sessions))))
+    program(measure, __doc__)

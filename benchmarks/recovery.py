@@ -6,7 +6,8 @@ import asyncio
 import signal
 import time
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure
+from benchmarks.program import program
 from benchmarks.rig import Rig
 from benchmarks.stages import chain
 
@@ -36,4 +37,4 @@ async def measure() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    print(table(asyncio.run(measure())))
+    program(measure, __doc__)

@@ -72,6 +72,11 @@ class Rig:
         await asyncio.to_thread(self.server.stop)
         self._directory.cleanup()
 
+    @property
+    def projection(self) -> Path:
+        """The projection's file."""
+        return self.path / "projection.db"
+
     async def start(self, name: str) -> None:
         """Run one of our services. It is not waited for."""
         environment = {
@@ -79,7 +84,7 @@ class Rig:
             "NATS_URL": self.server.url,
             "STAGEFLOW_STAGES": str(ROOT / "benchmarks" / "stages.py"),
             "STAGEFLOW_ENGINE": "bench",
-            "STAGEFLOW_DB": str(self.path / "projection.db"),
+            "STAGEFLOW_DB": str(self.projection),
             "PYTHONPATH": str(ROOT),
         }
         log = (self.path / f"{name}.log").open("ab")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import time
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure
+from benchmarks.program import program
 from benchmarks.rig import Rig
+from benchmarks.scale import sized
 from benchmarks.stages import ASK
 
-ROUNDS = 200
+ROUNDS = sized(300, 100)
 
 
 async def measure() -> list[Figure]:
@@ -31,4 +32,4 @@ async def measure() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    print(table(asyncio.run(measure())))
+    program(measure, __doc__)

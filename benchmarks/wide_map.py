@@ -5,7 +5,6 @@ A session in process runs in a Python process of its own, whose memory is all th
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -14,14 +13,18 @@ import time
 
 import msgspec
 
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure
+from benchmarks.program import program
 from benchmarks.rig import ROOT, Rig, usage
+from benchmarks.scale import sized
 from benchmarks.stages import each
 from stageflow_es import Context, Pipeline, Session
 
-ITEMS = 10_000
+ITEMS = sized(10_000, 2_000)
 MODES = ("sequential", "parallel")
 SECONDS, MIB = 10, 300
+HERE = "--here"
+"""One session in this process, whose cost is told as JSON: this program calls itself so."""
 
 
 class Cost(msgspec.Struct):
@@ -41,7 +44,7 @@ async def _here(mode: str) -> Cost:
 
 
 def _in_process(mode: str) -> Cost:
-    command = [sys.executable, "-m", "benchmarks.wide_map", "--here", mode]
+    command = [sys.executable, "-m", "benchmarks.wide_map", HERE, mode]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     return msgspec.json.decode(done.stdout, type=Cost)
 
@@ -69,10 +72,7 @@ async def measure() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--here", choices=MODES, help="one session in this process, as JSON")
-    here = parser.parse_args().here
-    if here:
-        print(msgspec.json.encode(asyncio.run(_here(here))).decode())
+    if sys.argv[1:2] == [HERE]:
+        print(msgspec.json.encode(asyncio.run(_here(sys.argv[2]))).decode())
     else:
-        print(table(asyncio.run(measure())))
+        program(measure, __doc__)
