@@ -1,6 +1,7 @@
 """StageFlow pipelines as durable, event-sourced sessions on NATS JetStream.
 
     errors       every error, by whose fault it is
+    log          what is logged, through structlog
     pipeline/    what may run: nodes, definitions, validation, rules                   (pure)
     session/     what happens: commands -> decide -> events -> evolve -> state         (pure)
     stages/      what users write: BaseStage, the registry, the built-in stages

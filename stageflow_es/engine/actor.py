@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-import structlog
-
 from stageflow_es.engine.debts import Debts
 from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem
 from stageflow_es.engine.patience import surely
@@ -22,6 +20,7 @@ from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.watchdog import Named
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Bug, Problem
+from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog
 from stageflow_es.session import Refused as NoSession
 from stageflow_es.session import State, decide, seal
@@ -31,7 +30,7 @@ from stageflow_es.session.events import Event
 from stageflow_es.session.wire import rejection
 from stageflow_es.stages import BaseStage
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 STALE_PAUSE = 0.05
 LONGEST_PAUSE = 30.0

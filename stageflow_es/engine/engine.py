@@ -10,8 +10,6 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-import structlog
-
 from stageflow_es.engine.clock import Clock, SystemClock
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.intake import Intake
@@ -23,10 +21,11 @@ from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.shortcut import Shortcut
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
+from stageflow_es.log import logger
 from stageflow_es.session import State
 from stageflow_es.stages import BaseStage, get_stages, spec_of
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 SAID_EVERY = 5.0
 """Seconds between two warnings that the bus takes nothing."""

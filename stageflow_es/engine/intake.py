@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
-
 from stageflow_es.engine.clock import Clock, rfc3339
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.forking import Forks
 from stageflow_es.engine.ports import CommandMessage, EventLog
 from stageflow_es.errors import Problem
+from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog, Pipeline
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.wire import ControlBody, ForkBody, InputBody, StartBody, parse_command
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 SHOWN = 200
 """Characters of an unreadable body that a rejection repeats."""

@@ -19,7 +19,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.clock import rfc3339
@@ -39,6 +38,7 @@ from stageflow_es.engine.ports import (
 )
 from stageflow_es.engine.watchdog import Named
 from stageflow_es.errors import OperatorError
+from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
@@ -47,7 +47,7 @@ from stageflow_es.stages import BaseStage
 if TYPE_CHECKING:
     from stageflow_es.engine.engine import Engine
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 TAKEOVER_PAUSE = 0.1
 HANDOVER_PATIENCE = 0.5

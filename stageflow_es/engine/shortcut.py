@@ -16,18 +16,18 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
-import structlog
 
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import BusError, EventLog, Snapshots, StoredEvent, Unanswered
 from stageflow_es.engine.replay import replay
+from stageflow_es.log import logger
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import ChainBroken, State, snapshot
 from stageflow_es.session.events import SessionArchived, SessionStarted, decode
 from stageflow_es.session.fold import hash_of
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 QUIET = 5.0
 """Seconds for which nobody is asked after nobody answered: there is no projection, or it is at its limit."""

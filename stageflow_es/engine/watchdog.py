@@ -7,9 +7,9 @@ import threading
 import time
 from typing import Protocol
 
-import structlog
+from stageflow_es.log import logger
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class Named(Protocol):

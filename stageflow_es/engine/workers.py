@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-import structlog
-
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.runner import StageRun
+from stageflow_es.log import logger
 from stageflow_es.pipeline import StageNode
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
@@ -18,7 +17,7 @@ from stageflow_es.stages import BaseStage
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class Workers:

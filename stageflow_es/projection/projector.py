@@ -10,11 +10,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-import structlog
-
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.ports import BusError, Definitions, LogRecreated
 from stageflow_es.errors import DefinitionError, OperatorError
+from stageflow_es.log import logger
 from stageflow_es.projection.database import Unavailable
 from stageflow_es.projection.feed import EventFeed, FeedEvent, FeedReader
 from stageflow_es.projection.folding import Change, Live
@@ -23,7 +22,7 @@ from stageflow_es.projection.rows import BROKEN
 from stageflow_es.projection.store import Checkpoint, Kept, Store
 from stageflow_es.session.events import SessionStarted, decode
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 BATCH = 20_000
 BATCH_BYTES = 32 * 1024 * 1024

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
-import structlog
 
 from stageflow_es.engine.ports import BusError
 from stageflow_es.errors import OperatorError, Problem
+from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog
 from stageflow_es.projection import requests as ask
 from stageflow_es.projection.database import Unavailable
@@ -19,7 +19,7 @@ from stageflow_es.projection.health import Health
 from stageflow_es.projection.queries import Queries, QueryProblem
 from stageflow_es.projection.reader import Filter
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import structlog
 from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,8 +24,9 @@ from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Pa
 from stageflow_es.bus.jetstream.incoming import Incoming, Take, headers_of
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError
+from stageflow_es.log import logger
 
-log = structlog.get_logger(__name__)
+log = logger(__name__)
 
 _PENDING_BYTES = 64 * 1024 * 1024
 """Above any batch: while nats-py waits for room in its buffer, it swallows cancellations."""
