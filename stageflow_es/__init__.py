@@ -12,7 +12,7 @@
     projection/  snapshots in SQLite and the queries over them
     client/      starting, following and steering sessions over NATS
     cli/         the `stageflow` command
-    docs/        schemas and documentation generated from the types
+    docs/        documentation made from the code: a page of stages, pipelines drawn, schemas
     testing/     given/when/then, pipeline tests, the simulator
 
 The names below are the public ones. They are loaded when first used: importing this package costs next to nothing.
@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stageflow_es.audit import explain_history, export_history, replay_history, verify_history, what_if
     from stageflow_es.client import Client, SessionHandle, connect
+    from stageflow_es.docs import generate_pipeline_schema, generate_stages_json, generate_stages_yaml
+    from stageflow_es.docs.html import generate_docs_assets
     from stageflow_es.engine import Engine, EngineSettings
     from stageflow_es.engine.local import Session, SessionResult
     from stageflow_es.errors import (
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "stageflow_es.audit": ("explain_history", "export_history", "replay_history", "verify_history", "what_if"),
     "stageflow_es.client": ("Client", "SessionHandle", "connect"),
+    "stageflow_es.docs": ("generate_pipeline_schema", "generate_stages_json", "generate_stages_yaml"),
+    "stageflow_es.docs.html": ("generate_docs_assets",),
     "stageflow_es.engine": ("Engine", "EngineSettings"),
     "stageflow_es.engine.local": ("Session", "SessionResult"),
     "stageflow_es.errors": (
@@ -152,6 +156,10 @@ __all__ = [
     "connect",
     "explain_history",
     "export_history",
+    "generate_docs_assets",
+    "generate_pipeline_schema",
+    "generate_stages_json",
+    "generate_stages_yaml",
     "get_stage",
     "get_stages",
     "get_stages_by_category",

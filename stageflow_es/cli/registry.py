@@ -9,6 +9,8 @@ from __future__ import annotations
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "start everything on this machine: server, engine, projector, queries"),
     "validate": ("validate", "check pipeline files, with every problem at its place"),
+    "graph": ("graph", "draw a pipeline, to SVG or to the terminal"),
+    "docs": ("docs", "write a page of the stages and of pipelines, with the pipeline schema"),
     "register": ("register", "publish a pipeline under a name"),
     "pipelines": ("pipelines", "list, show and compare registered pipelines"),
     "stages": ("stages", "list the stages a pipeline may use"),
