@@ -18,6 +18,7 @@ from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
+from stageflow_es.bus.jetstream.streams import check_server
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.address import resolve
 from stageflow_es.engine.ports import BusError
@@ -92,11 +93,12 @@ async def answer(wiring: Wiring, asked: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def wired(settings: Settings) -> AsyncIterator[Wiring]:
-    """Connect, and let go at the end."""
+    """Connect, and let go at the end. Raises OperatorError, also for a server that is too old."""
     address = resolve()
     bus = BusSettings(prefix=settings.prefix)
     connection = await connect(address.servers, within=bus.connect_timeout, **address.options)
     try:
+        check_server(connection)
         link = await Link.open(connection, bus.request_timeout)
         yield Wiring(link, settings)
         await link.close()

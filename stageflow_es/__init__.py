@@ -11,6 +11,7 @@
     bus/         the ports implemented: in memory, and on JetStream
     projection/  snapshots in SQLite and the queries over them
     client/      starting, following and steering sessions over NATS
+    doctor/      what the connected server really promises, and whether its engines keep up
     cli/         the `stageflow` command
     docs/        documentation made from the code: a page of stages, pipelines drawn, schemas
     testing/     given/when/then, pipeline tests, the simulator

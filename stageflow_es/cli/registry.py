@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "say what a session waits for, why it failed, and which way it went"),
     "list": ("list_sessions", "list sessions"),
     "archive": ("archive", "export finished sessions to files, and take them off the server"),
+    "doctor": ("doctor", "say what the connected server really promises, and what is wrong with it"),
     "health": ("health", "say whether the query service answers and keeps up"),
     "rebuild": ("rebuild", "rebuild a projection's database from the events"),
 }

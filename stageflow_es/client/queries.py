@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.link import Denied, Link
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError, Problem, StageFlowError
@@ -71,6 +71,8 @@ class Queries:
         subject = f"{self._prefix}.query.{name}"
         try:
             answer = await self._link.request(subject, body)
+        except Denied as problem:
+            raise NoQueries(str(problem)) from problem
         except Unanswered as problem:
             raise NoQueries(f"no query service answers on {subject}: start one (`stageflow up` has one)") from problem
         headers = answer.headers or {}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from services.projecting import serve
+from services.settings import Settings
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus, server, streams
 from stageflow_es.errors import OperatorError
 from tests.contract.conftest import settings
@@ -79,6 +81,15 @@ async def test_a_server_that_is_too_old_is_refused(
     monkeypatch.setattr(streams, "NEEDED", (99, 0, 0))
     with pytest.raises(OperatorError, match=r"at least 99\.0\.0 is needed"):
         await JetStreamBus.connect(nats_server.url, settings())
+
+
+async def test_projector_and_query_service_refuse_a_server_that_is_too_old(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "NEEDED", (99, 0, 0))
+    monkeypatch.setenv("NATS_URL", nats_server.url)
+    with pytest.raises(OperatorError, match=r"at least 99\.0\.0 is needed"):
+        await serve(Settings(), [])
 
 
 async def test_no_server_at_all_is_said_within_the_time_allowed() -> None:

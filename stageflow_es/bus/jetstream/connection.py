@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -39,6 +41,16 @@ _DEFAULTS: dict[str, Any] = {
     "max_outstanding_pings": 2,
     "pending_size": _PENDING_BYTES,
 }
+
+
+_DENIED = re.compile(r"'permissions violation for (?P<verb>publish|subscription) to \"(?P<subject>[^\"]*)\"")
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """This user may not do `verb` on `subject`, which is in lower case."""
+
+    verb: Literal["publish", "subscribe"]
+    subject: str
 
 
 class LineParser(Parser):
@@ -133,6 +145,12 @@ class Connection(Client):
         self._ps = LineParser(self)
         self.listeners: dict[int, Take] = {}
         self._losses: list[Callable[[], None]] = []
+        self._denials: list[Callable[[Denial], None]] = []
+
+    @property
+    def server_info(self) -> Mapping[str, Any]:
+        """What the server said of itself when the connection was made."""
+        return self._server_info
 
     def when_lost(self, tell: Callable[[], None]) -> None:
         """Call `tell` whenever the connection is lost: what was asked over it is not answered any more."""
@@ -141,6 +159,18 @@ class Connection(Client):
     async def lost(self) -> None:
         for tell in self._losses:
             tell()
+
+    def when_denied(self, tell: Callable[[Denial], None]) -> None:
+        """Call `tell` whenever the server says that this user may not publish or subscribe where it just tried to."""
+        self._denials.append(tell)
+
+    async def _process_err(self, err_msg: str) -> None:
+        if found := _DENIED.match(err_msg):
+            for tell in self._denials:
+                tell(
+                    Denial(verb="subscribe" if found["verb"] == "subscription" else "publish", subject=found["subject"])
+                )
+        await super()._process_err(err_msg)
 
     async def close(self) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from nats import errors as nats_errors
 
-from stageflow_es.bus.jetstream.connection import Connection, Listener
+from stageflow_es.bus.jetstream.connection import Connection, Denial, Listener
 from stageflow_es.bus.jetstream.incoming import Incoming, Take
 from stageflow_es.engine.ports import BusError, Refused, Unanswered, WrongSequence
 
@@ -25,6 +25,7 @@ NO_ROOM = frozenset({10002, 10023, 10047, 10077})
 """The account, the server, its store, or the stream has reached its limit: a write may succeed later."""
 NO_MESSAGE = 10037
 NO_STREAM = 10059
+_DEAF = "this user may not subscribe to its inbox, so no answer reaches it: allow it _INBOX.>, or its own prefix of it"
 _NO_RESPONDERS = "503"
 _PROTOCOL = 64
 
@@ -49,6 +50,10 @@ class ApiError(Exception):
         return Refused(text) if self.status < 500 and self.number not in NO_ROOM else Unanswered(text)
 
 
+class Denied(Unanswered):
+    """The server does not let this user ask, or hear the answer: nothing was done."""
+
+
 def checked(msg: Incoming) -> dict[str, Any]:
     """The JSON answer of the API. Raises ApiError."""
     body: dict[str, Any] = msgspec.json.decode(msg.data)
@@ -67,18 +72,25 @@ class Link:
         self._tokens = count(1)
         self._sinks: dict[str, Take] = {}
         self._answers: Listener | None = None
-        self._awaited: set[asyncio.Future[Incoming]] = set()
+        self._awaited: dict[asyncio.Future[Incoming], str] = {}
+        self._deaf = False
 
     @classmethod
     async def open(cls, client: Connection, within: float) -> Link:
         link = cls(client, within)
         client.when_lost(link._give_up)
+        client.when_denied(link._denied)
         link._answers = await client.listen(f"{link._inbox}.*", link._deliver)
         return link
 
     async def close(self) -> None:
         if self._answers is not None and not self.client.is_closed:
             await self._answers.close()
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the server does not let this user hear any answer."""
+        return self._deaf
 
     @property
     def reconnects(self) -> int:
@@ -128,24 +140,41 @@ class Link:
             return await self.answered(answer, subject, within)
 
     async def answered(self, answer: asyncio.Future[Incoming], what: str, within: float | None = None) -> Incoming:
-        """Wait for an answer that is expected. Raises Unanswered, at once when the connection is lost."""
-        self._awaited.add(answer)
+        """Wait for an answer that is expected to `what`, the subject if it is one message. Raises Unanswered, at once
+        when the connection is lost, and Denied when this user may not publish there."""
+        if self._deaf:
+            raise Denied(_DEAF)
+        self._awaited[answer] = what
         try:
             async with asyncio.timeout(self.timeout if within is None else within):
                 msg = await answer
         except TimeoutError:
             raise Unanswered(f"no answer to {what}") from None
         finally:
-            self._awaited.discard(answer)
+            del self._awaited[answer]
         if msg.status == _NO_RESPONDERS:
             raise Unanswered(f"nothing answers on {what} just now")
         return msg
 
     def _give_up(self) -> None:
         """The connection is lost: no answer still comes to what was asked over it."""
+        self._deaf = False
         for answer in self._awaited:
             if not answer.done():
                 answer.set_exception(Unanswered("the connection was lost before an answer came"))
+
+    def _denied(self, denial: Denial) -> None:
+        if denial.verb == "subscribe":
+            self._deaf = self._deaf or denial.subject == f"{self._inbox}.*".lower()
+        for answer, what in self._awaited.items():
+            if answer.done():
+                continue
+            if self._deaf:
+                answer.set_exception(Denied(_DEAF))
+            elif denial.verb == "publish" and what.lower() == denial.subject:
+                answer.set_exception(
+                    Denied(f"this user may not publish on {what}: its permissions on the server say so")
+                )
 
     async def api(self, path: str, body: object = None, within: float | None = None) -> dict[str, Any]:
         """A call of the JetStream API: `path` without `$JS.API.`. Raises ApiError, Unanswered."""
