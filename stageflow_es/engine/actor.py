@@ -17,7 +17,7 @@ from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import EventLog, Refused, Timers, Unanswered, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
-from stageflow_es.engine.watchdog import Named
+from stageflow_es.engine.watchdog import Watched
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Bug, Problem
 from stageflow_es.log import logger
@@ -76,8 +76,9 @@ class Host(Protocol):
 
     async def reject(self, session: str, command_seq: int, data: bytes) -> None: ...
 
-    def doing(self, work: Named | None) -> None:
-        """Say what runs on the event loop without awaiting, from when to when."""
+    @property
+    def watched(self) -> Watched:
+        """Where to say what runs on the event loop without awaiting, from when to when."""
 
     def trouble(self, problem: str) -> None:
         """Say that the bus does not take what is to be recorded."""

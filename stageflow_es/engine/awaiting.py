@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dis
 from inspect import iscoroutinefunction
-from weakref import WeakKeyDictionary
 
 from stageflow_es.stages import BaseStage
 
 _SUSPENDING = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "YIELD_FROM"})
 
-_known: WeakKeyDictionary[type[BaseStage], bool] = WeakKeyDictionary()
+_known: dict[type[BaseStage], bool] = {}
+"""As many as there are stage classes; a weak dictionary costs more than all that is asked of it."""
 
 
 def never_awaits(stage: type[BaseStage]) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-_WITHOUT_OFFSET = len("2026-01-01T00:00:00.000000")
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+_WHOLE = len('"2026-01-01T00:00:00.000000Z"')
 
 
 class Clock(Protocol):
@@ -22,4 +25,7 @@ class SystemClock:
 
 def rfc3339(moment: datetime) -> str:
     """An aware UTC moment as events have it: microseconds, `Z`."""
-    return moment.isoformat(timespec="microseconds")[:_WITHOUT_OFFSET] + "Z"
+    text = _encode(moment)
+    if len(text) != _WHOLE:  # a moment on the second has no fraction there
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return text[1:-1].decode()

@@ -12,12 +12,16 @@ from stageflow_es.errors import Problem
 from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog, Pipeline
 from stageflow_es.session import commands as cmd
-from stageflow_es.session.wire import ControlBody, ForkBody, InputBody, StartBody, parse_command
+from stageflow_es.session.wire import ControlBody, ForkBody, InputBody, StartBody, glance, parse_command
 
 log = logger(__name__)
 
 SHOWN = 200
 """Characters of an unreadable body that a rejection repeats."""
+
+REMEMBERED = 256
+LONGEST_REMEMBERED = 64 * 1024
+"""Definitions known again by their text, and the bytes of the longest."""
 
 
 class Intake:
@@ -29,6 +33,7 @@ class Intake:
         self._clock = clock
         self._by = by
         self._forks = Forks(events, library)
+        self._seen: dict[bytes, Pipeline] = {}
 
     async def prepare(self, message: CommandMessage) -> tuple[cmd.BusCommand, Pipeline | None]:
         """The command of a message, and the pipeline if it starts one. Never raises for what a sender did."""
@@ -38,10 +43,14 @@ class Intake:
             "seq": message.seq,
             "id": message.id,
         }
+        if message.kind == "start" and (known := self._known_start(message, fields)) is not None:
+            return known
         body = parse_command(message.kind, message.session, message.data)
         match body:
             case StartBody():
-                return await self._start(body, fields)
+                start, pipeline = await self._start(body, fields)
+                self._remember(message, pipeline)
+                return start, pipeline
             case ForkBody():
                 return await self._fork(body, fields)
             case InputBody():
@@ -53,6 +62,26 @@ class Intake:
                 text = bytes(message.data[:SHOWN]).decode("utf-8", "replace")
                 shown = {"command": message.kind, "body": text}
                 return cmd.Refuse(**fields, problems=tuple(problems), body=shown), None
+
+    def _known_start(self, message: CommandMessage, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline] | None:
+        """A start whose definition came before, byte for byte: it was validated and stored then."""
+        body = glance(message.session, message.data)
+        pipeline = None if body is None else self._seen.get(bytes(body.pipeline))
+        if body is None or pipeline is None:
+            return None
+        start = cmd.Start(**fields, pipeline=None, payload=body.payload, labels=body.labels, paused=body.paused)
+        return start, pipeline
+
+    def _remember(self, message: CommandMessage, pipeline: Pipeline | None) -> None:
+        """Know the definition of this start again."""
+        body = glance(message.session, message.data)
+        if body is None or pipeline is None:
+            return
+        text = bytes(body.pipeline)
+        if text[:1] == b"{" and len(text) <= LONGEST_REMEMBERED:
+            if len(self._seen) >= REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[text] = pipeline
 
     async def _start(self, body: StartBody, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline | None]:
         name = body.pipeline if isinstance(body.pipeline, str) else None

@@ -11,7 +11,7 @@ from stageflow_es.engine.clock import SystemClock, rfc3339
 from stageflow_es.engine.ports import EventLog, Reader, StoredEvent, Timers, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.user_events import to_user_event
-from stageflow_es.engine.watchdog import Named
+from stageflow_es.engine.watchdog import Watched
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import Refused, State, decide, seal
@@ -37,6 +37,7 @@ class LocalHost:
         self.stages: Mapping[str, type[BaseStage]] = get_stages()
         self.events: EventLog = self
         self.timers: Timers = self
+        self.watched = Watched()
         self.state = State(session)
         self.log: list[bytes] = []
         self.ended = asyncio.Event()
@@ -176,9 +177,6 @@ class LocalHost:
 
     def holds(self) -> bool:
         return True
-
-    def doing(self, work: Named | None) -> None:
-        return None
 
     def busy(self, actor: Actor, busy: bool) -> None:
         if self.state.outcome:

@@ -36,7 +36,7 @@ from stageflow_es.engine.ports import (
     Unanswered,
     WrongSequence,
 )
-from stageflow_es.engine.watchdog import Named
+from stageflow_es.engine.watchdog import Watched
 from stageflow_es.errors import OperatorError
 from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog
@@ -67,6 +67,7 @@ class Partition:
         self.stages: Mapping[str, type[BaseStage]] = engine.stages
         self.events = engine.bus.events
         self.timers = engine.bus.timers
+        self.watched: Watched = engine.watchdog
         self._actors: dict[str, Actor] = {}
         self._listed: dict[str, ListedSession] = {}
         self._revision = 0  # while the partition is not ours
@@ -280,9 +281,6 @@ class Partition:
 
     def cancel_timer(self, session: str, timer: str) -> None:
         self.engine.background(self.timers.cancel(session, timer))
-
-    def doing(self, work: Named | None) -> None:
-        self.engine.watchdog.doing = work
 
     def trouble(self, problem: str) -> None:
         self.engine.trouble(problem)

@@ -136,8 +136,8 @@ class StageRun:
         return f"stage {self._node.stage} at node {self._node.id} of session {self.session.id}"
 
     def _run_now(self) -> None:
-        host = self._actor.host
-        host.doing(self)
+        watched = self._actor.host.watched
+        watched.doing = self
         try:
             self._bind(self).run().send(None)
             raise AssertionError(f"{self.name} awaited")
@@ -146,7 +146,7 @@ class StageRun:
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             report = self._failure(type(error).__name__, _text(error))
         finally:
-            host.doing(None)
+            watched.doing = None
         self._finish(report)
 
     def cancel(self) -> None:
@@ -203,7 +203,8 @@ class StageRun:
     def _finish(self, report: cmd.AnyCommand) -> None:
         if self._stopwatch is not None:
             self._stopwatch.end()
-        self._forget_park()
+        if self._park is not None:
+            self._forget_park()
         if not self._dead:
             self._dead = True
             self._actor.workers.finished(self)

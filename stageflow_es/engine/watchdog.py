@@ -19,7 +19,13 @@ class Named(Protocol):
     def name(self) -> str: ...
 
 
-class Watchdog:
+class Watched:
+    """`doing`: what runs just now on the event loop without awaiting, as whoever runs it says."""
+
+    doing: Named | None = None
+
+
+class Watchdog(Watched):
     """Reports, once for each time, what runs while the loop has not turned for `patience` seconds.
 
     A thread of its own looks; the loop's time is not touched but for one call each `patience`/2 seconds.
@@ -31,7 +37,6 @@ class Watchdog:
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self.doing: Named | None = None
         self.reports: list[str] = []
 
     def start(self) -> None:

@@ -91,7 +91,8 @@ class Workers:
         """Cancel, wake or note as idle what runs in one scope."""
         run = state.runs.get(path)
         worker = self._runs.get(path)
-        self._missing.discard(path)
+        if self._missing:
+            self._missing.discard(path)
         if worker is not None and (state.outcome or run is None or run.id(path) != worker.id):
             worker.cancel()
             del self._runs[path]
@@ -118,9 +119,8 @@ class Workers:
 
     def _begin(self, state: State, path: str, run: Run) -> bool:
         """Start one run; True when it has to be recorded as interrupted first."""
-        run_id = run.id(path)
         actor = self._actor
-        if run_id in self._suspects:
+        if self._suspects and (run_id := run.id(path)) in self._suspects:
             self._suspects.discard(run_id)
             host = actor.host
             command = cmd.InterruptStage(
@@ -140,7 +140,7 @@ class Workers:
             self._missing.add(path)
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
-        visit, instance = self._instances.pop(path, (0, None))
+        visit, instance = self._instances.pop(path) if path in self._instances else (0, None)
         worker = StageRun(actor, state, path, run, node, stage, instance if visit == run.visit else None)
         self._runs[path] = worker
         worker.start()
@@ -149,10 +149,11 @@ class Workers:
     def finished(self, worker: StageRun) -> None:
         """The run is over and has reported. Where another attempt may follow, it is the same object's, as in
         StageFlow."""
-        if self._runs.get(worker.id.scope) is worker:
-            del self._runs[worker.id.scope]
-            if worker.instance is not None and worker.may_retry:
-                self._instances[worker.id.scope] = worker.id.visit, worker.instance
+        path = worker.id.scope
+        if self._runs.get(path) is worker:
+            del self._runs[path]
+            if worker.may_retry and worker.instance is not None:
+                self._instances[path] = worker.id.visit, worker.instance
 
     def hold_back(self, worker: StageRun) -> None:
         """The run must not begin, or go on: the lease has lapsed."""

@@ -12,7 +12,7 @@ A command to a session that does not exist leaves no event: the answer is `Refus
 
 from __future__ import annotations
 
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 
 import msgspec
 
@@ -54,7 +54,8 @@ def decide(state: State, command: cmd.Command, stages: Catalog) -> list[ev.Event
         if command.seq <= state.last_command or _repeated(state, command):
             return []
         return [_decide_bus(state, command, stages)]
-    event = None if state.outcome else _decide_internal(state, cast(cmd.AnyCommand, command))
+    internal: Any = command
+    event = None if state.outcome else _decide_internal(state, internal)
     return [] if event is None else [event]
 
 

@@ -68,7 +68,14 @@ def _complete(state: State, command: cmd.CompleteStage, run: Run, node: StageNod
         failure = cmd.FailStage(at=command.at, by=command.by, run=command.run, error_type="PathError", message=problem)
         return _fail(state, failure, run, node)
     return ev.StageCompleted(
-        **_envelope(state, command, run),
+        session=state.session,
+        n=state.n + 1,
+        at=command.at,
+        by=command.by,
+        cause=str(command.run),
+        prev=state.head,
+        scope=command.run.scope,
+        node=run.node,
         stage=node.stage,
         attempt=run.attempt,
         writes=command.writes,

@@ -260,9 +260,11 @@ class State:
     @property
     def stirring(self) -> bool:
         """Whether an internal transition may be due."""
-        return self.active and bool(
-            self.due or self.settled or self.terminated or self.transitions > self.pipeline.max_transitions
-        )
+        if not self.n or self.outcome or self.paused:
+            return False
+        if self.due or self.settled or self.terminated:
+            return True
+        return self.transitions > self.pipeline.max_transitions
 
     @property
     def status(self) -> Status:

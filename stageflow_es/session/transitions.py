@@ -248,7 +248,10 @@ def _absorbed(state: State, scope: Scope) -> bool:
 
 def unwritable(frame: Frame, writes: dict[str, Any]) -> str | None:
     """Why these writes cannot all be made, or None. Changes nothing."""
-    if not any("." in path for path in writes) and "payload" not in writes:
+    for path in writes:
+        if "." in path or path == "payload":
+            break
+    else:
         return None
     trial = frame.fork()
     try:

@@ -83,7 +83,19 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     "control": msgspec.json.Decoder(ControlBody),
 }
 
+
+class StartGlance(_Body, frozen=True, kw_only=True):
+    """A start whose definition is left as it came: most starts name one that was read before."""
+
+    pipeline: msgspec.Raw
+    payload: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    paused: bool = False
+
+
 _fork = msgspec.json.Decoder(ForkBody)
+
+_glance = msgspec.json.Decoder(StartGlance)
 
 
 class _Fields(msgspec.Struct):
@@ -112,6 +124,16 @@ def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Probl
         message = f"the body names session {body.session!r}, the subject {session!r}"
         return [Problem(path="/session", message=message)]
     return body
+
+
+def glance(session: str, data: bytes) -> StartGlance | None:
+    """A start but for its definition; None for whatever needs a closer look: a fork, a name, anything wrong."""
+    try:
+        body = _glance.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    named = body.session is not None and body.session != session
+    return None if named or not SESSION_ID.fullmatch(session) else body
 
 
 def _is_fork(data: bytes) -> bool:

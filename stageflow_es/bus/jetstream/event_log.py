@@ -34,8 +34,8 @@ class JetStreamEventLog:
         self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
 
     async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
-        self._check(session, events)
         append = Append(session, self._subject(session), events, expected)
+        self._check(append)
         self._commit.submit(append)
         return await append.answer
 
@@ -96,12 +96,15 @@ class JetStreamEventLog:
     def _subject_of(self, session: str) -> bytes:
         return self._names.append(check_session_id(session)).encode()
 
-    def _check(self, session: str, events: Sequence[bytes]) -> None:
+    def _check(self, append: Append) -> None:
+        session, events = append.session, append.events
+        limit = self._link.client.max_payload - _HEADERS
+        if 0 < len(events) <= self._settings.batch_messages and append.size <= limit:
+            return
         if not 0 < len(events) <= self._settings.batch_messages:
             most = self._settings.batch_messages
             raise Refused(f"session {session}: {len(events)} events in one append; 1 to {most} can be stored together")
-        limit = self._link.client.max_payload - _HEADERS
         if (largest := max(map(len, events))) > limit:
             raise Refused(f"session {session}: an event of {largest:,} bytes; the server takes {limit:,}")
-        if sum(map(len, events)) > _LARGEST_APPEND:
+        if append.size > _LARGEST_APPEND:
             raise Refused(f"session {session}: an append of more than {_LARGEST_APPEND:,} bytes")
