@@ -2,7 +2,7 @@
 
 - `bus`           `JetStreamBus`: every port over one connection
 - `settings`      what an operator may choose
-- `connection`    the NATS client, proof against what strangers may send
+- `connection`    the NATS client, proof against what strangers may send; `line_parser` reads the protocol
 - `link`          requests, answers, and the JSON API over it; `frames` are messages as bytes, `outbox` batches of them
 - `subjects`      what is published where (pure)
 - `streams`       the streams and buckets: created, or checked; `layout` is what they have to be (pure)

@@ -9,7 +9,6 @@ ever. Here such bytes become text that can be rejected.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,14 +20,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
-from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
 
-from stageflow_es.bus.jetstream.incoming import Incoming, Take, headers_of
+from stageflow_es.bus.jetstream.incoming import Take, headers_of
+from stageflow_es.bus.jetstream.line_parser import LineParser
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError
-from stageflow_es.log import logger
-
-log = logger(__name__)
 
 _PENDING_BYTES = 64 * 1024 * 1024
 """Above any batch: while nats-py waits for room in its buffer, it swallows cancellations."""
@@ -51,75 +47,6 @@ class Denial(msgspec.Struct, frozen=True):
 
     verb: Literal["publish", "subscribe"]
     subject: str
-
-
-class LineParser(Parser):
-    """Reads the protocol as the server writes it: one blank between words, and nothing else is a blank. A message that
-    somebody listens for is handed over at once, in the task that reads."""
-
-    nc: Connection
-
-    async def parse(self, data: bytes = b"") -> None:
-        buffer = self.buf
-        buffer.extend(data)
-        at = 0
-        try:
-            while True:
-                if self.state == AWAITING_CONTROL_LINE:
-                    end = buffer.find(b"\r\n", at)
-                    if end < 0:
-                        return
-                    line = bytes(buffer[at:end])
-                    at = end + 2
-                    await self._line(line)
-                else:
-                    end = at + self.needed
-                    if len(buffer) < end + 2:
-                        return
-                    middle = at + self.header_needed
-                    head, payload = bytes(buffer[at:middle]), bytes(buffer[middle:end])
-                    at = end + 2
-                    self.state = AWAITING_CONTROL_LINE
-                    await self._message(head, payload)
-        finally:
-            del buffer[:at]
-
-    async def _line(self, line: bytes) -> None:
-        word, _, rest = line.partition(b" ")
-        match word:
-            case b"MSG" | b"HMSG":
-                self._expect(word, rest.split(b" "))
-            case b"PING":
-                await self.nc._process_ping()
-            case b"PONG":
-                await self.nc._process_pong()
-            case b"INFO":
-                await self.nc._process_info(json.loads(rest))
-            case b"-ERR":
-                await self.nc._process_err(rest.strip().decode("utf-8", "replace").lower())
-            case b"+OK":
-                pass
-            case _:
-                raise nats_errors.ProtocolError(f"nats: unknown protocol line {line[:80]!r}")
-
-    def _expect(self, word: bytes, words: list[bytes]) -> None:
-        sizes = 2 if word == b"HMSG" else 1
-        subject, sid, *reply = words[:-sizes]
-        self.msg_arg = {"subject": subject, "sid": int(sid), "reply": reply[0] if reply else b""}
-        self.needed = int(words[-1])
-        self.header_needed = int(words[-2]) if sizes == 2 else 0
-        self.state = AWAITING_MSG_PAYLOAD
-
-    async def _message(self, head: bytes, payload: bytes) -> None:
-        arg = self.msg_arg
-        take = self.nc.listeners.get(arg["sid"])
-        if take is None:
-            await self.nc._process_msg(arg["sid"], arg["subject"], arg["reply"], payload, head)
-            return
-        try:
-            take(Incoming(arg["subject"], arg["reply"], head, payload))
-        except Exception:
-            log.exception("message_not_taken", subject=arg["subject"])
 
 
 class Listener:

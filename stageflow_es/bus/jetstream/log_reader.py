@@ -93,8 +93,8 @@ class LogReader:
     async def fetch(self, limit: int, wait: float) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        if self._found and self._wanted <= 0 and self._consumer is not None:  # more comes while these are looked at
-            with suppress(Unanswered):
+        if self._found and self._consumer is not None and self._running_short(limit):
+            with suppress(Unanswered):  # more comes while these are looked at
                 await self._pull()
         while not self._found and (left := deadline - loop.time()) > 0:
             self._stirred.clear()
@@ -108,7 +108,18 @@ class LogReader:
                     await self._stirred.wait()
             except TimeoutError:
                 continue
-        return [self._found.popleft() for _ in range(min(limit, len(self._found)))]
+        return self._take(limit)
+
+    def _running_short(self, limit: int) -> bool:
+        """Whether to ask for more although there is some: half of what was asked for is there already."""
+        return self._wanted <= self._settings.pull // 2 and len(self._found) <= limit
+
+    def _take(self, limit: int) -> list[Any]:
+        if limit < len(self._found):
+            return [self._found.popleft() for _ in range(limit)]
+        taken = list(self._found)
+        self._found.clear()
+        return taken
 
     async def close(self) -> None:
         name = await self._leave_consumer()
@@ -137,7 +148,7 @@ class LogReader:
             "expires": int(expires * _NANOSECONDS),
             "idle_heartbeat": int(self._settings.heartbeat * _NANOSECONDS),
         }
-        self._wanted = self._settings.pull
+        self._wanted += self._settings.pull
         self._heard = asyncio.get_running_loop().time()
         subject = f"{API}.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         await self._link.publish(subject, msgspec.json.encode(request), self._inbox.subject)
@@ -166,10 +177,17 @@ class LogReader:
         self._consumer = name
 
     async def _listen(self, consumer: str) -> Listener:
+        now, stir = asyncio.get_running_loop().time, self._stirred.set
+
         def arrived(msg: Incoming) -> None:
-            if consumer == self._consumer and not self._broken:
-                self._arrived(msg)
-                self._stirred.set()
+            if consumer != self._consumer or self._broken:
+                return
+            self._heard = now()
+            if msg.reply.startswith("$JS.ACK."):
+                self._message(msg)
+            else:
+                self._notice(msg.headers)
+            stir()
 
         return await self._link.client.listen(self._link.client.new_inbox(), arrived)
 
@@ -191,24 +209,17 @@ class LogReader:
             await inbox.close()
         return name
 
-    def _arrived(self, msg: Incoming) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        if msg.reply.startswith("$JS.ACK."):
-            self._message(msg)
-        else:
-            self._notice(msg.headers)
-
     def _message(self, msg: Incoming) -> None:
         # $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.<time>.<pending>
         words = msg.reply.split(".")
         at = 4 if len(words) == 9 else 6
-        seq, delivery, time = int(words[at + 1]), int(words[at + 2]), int(words[at + 3])
+        seq, delivery = int(words[at + 1]), int(words[at + 2])
         if delivery != self._delivered + 1:
             self._broken = True
             return
         self._delivered, self._seen = delivery, seq
         self._wanted -= 1
-        found = self._parse(Delivery(seq, time, msg))
+        found = self._parse(Delivery(seq, int(words[at + 3]), msg))
         if found is not None:
             self._found.append(found)
 

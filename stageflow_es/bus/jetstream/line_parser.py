@@ -1,0 +1,88 @@
+"""The NATS protocol as the server writes it. Every event that an engine stores or a projector reads passes through
+here, so it is read with as few steps of Python as will do.
+
+There is one blank between words, and nothing else is a blank. A message that somebody listens for is handed over at
+once, in the task that reads.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from nats import errors as nats_errors
+from nats.protocol.parser import Parser
+
+from stageflow_es.bus.jetstream.incoming import Incoming
+from stageflow_es.log import logger
+
+if TYPE_CHECKING:
+    from stageflow_es.bus.jetstream.connection import Connection
+
+log = logger(__name__)
+
+_END = b"\r\n"
+_WITHOUT_REPLY = {b"MSG": 4, b"HMSG": 5}
+"""Words of a message's line that asks for no answer."""
+
+
+class LineParser(Parser):
+    """Takes the place of nats-py's parser. `buf`: what came and is not whole yet; `needed`: how many bytes that has to
+    be before it is worth another look."""
+
+    nc: Connection
+
+    async def parse(self, data: bytes = b"") -> None:
+        buffer = self.buf
+        if buffer:
+            buffer += data
+            if len(buffer) < self.needed:
+                return
+            data = bytes(buffer)
+        self.needed = at = 0
+        listeners = self.nc.listeners
+        try:
+            while (end := data.find(_END, at)) >= 0:
+                words = data[at:end].split(b" ")
+                word = words[0]
+                if word == b"HMSG":
+                    middle = end + 2 + int(words[-2])
+                elif word == b"MSG":
+                    middle = end + 2
+                else:
+                    line, at = data[at:end], end + 2
+                    await self._line(line)
+                    continue
+                stop = end + 2 + int(words[-1])
+                if len(data) < stop + 2:
+                    self.needed = stop + 2 - at
+                    return
+                at = stop + 2
+                reply = words[3] if len(words) > _WITHOUT_REPLY[word] else b""
+                head, payload = data[end + 2 : middle], data[middle:stop]
+                take = listeners.get(int(words[2]))
+                if take is None:
+                    await self.nc._process_msg(int(words[2]), words[1], reply, payload, head)
+                    continue
+                try:
+                    take(Incoming(words[1], reply, head, payload))
+                except Exception:
+                    log.exception("message_not_taken", subject=words[1])
+        finally:
+            buffer[:] = data[at:]
+
+    async def _line(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        match word:
+            case b"PING":
+                await self.nc._process_ping()
+            case b"PONG":
+                await self.nc._process_pong()
+            case b"INFO":
+                await self.nc._process_info(json.loads(rest))
+            case b"-ERR":
+                await self.nc._process_err(rest.strip().decode("utf-8", "replace").lower())
+            case b"+OK":
+                pass
+            case _:
+                raise nats_errors.ProtocolError(f"nats: unknown protocol line {line[:80]!r}")
