@@ -264,8 +264,9 @@ class Actor:
         data: list[bytes] = []
         dealt = 0
         limit = self.host.settings.append_limit
-        while len(data) < limit and not self._debts.owes_rejection(state):
-            item = self._inbox[dealt] if dealt < len(self._inbox) else None
+        inbox = self._inbox
+        while len(data) < limit and not (state.refusal and self._debts.owes_rejection(state)):
+            item = inbox[dealt] if dealt < len(inbox) else None
             due = state.stirring
             if item is None and not due:
                 break
@@ -284,7 +285,7 @@ class Actor:
     def _more_follows(self, state: State, command: cmd.Command) -> bool:
         """Whether a command that led to an event just now is not dealt with by that: a wait may refuse several kept
         inputs before it opens, and a refusal counts when its rejection is acknowledged."""
-        return isinstance(command, cmd.OpenWait) or self._debts.owes_rejection(state)
+        return isinstance(command, cmd.OpenWait) or bool(state.refusal and self._debts.owes_rejection(state))
 
     def _ask(self, state: State, item: Item | None, command: cmd.Command) -> list[Event] | None:
         """The next events; None when only a closer look can tell what the item means."""

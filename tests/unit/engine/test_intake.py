@@ -1,0 +1,65 @@
+"""Starts whose definition came before, byte for byte, and those that only look like it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from stageflow_es.bus.memory import MemoryBus
+from stageflow_es.engine import intake as module
+from stageflow_es.engine.clock import SystemClock
+from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.intake import Intake
+from stageflow_es.engine.ports import CommandMessage
+from stageflow_es.session import commands as cmd
+
+CHAIN: dict[str, Any] = {"entry": "end", "nodes": [{"id": "end", "type": "terminal"}]}
+BROKEN: dict[str, Any] = {"entry": "nowhere", "nodes": [{"id": "end", "type": "terminal"}]}
+
+
+@pytest.fixture
+def intake() -> Intake:
+    bus = MemoryBus()
+    return Intake(Library(bus.definitions), {}, SystemClock(), "one", bus.events)
+
+
+def start(seq: int, **body: Any) -> CommandMessage:
+    data = msgspec.json.encode({"pipeline": CHAIN, **body})
+    return CommandMessage(seq=seq, kind="start", session="s", data=data, id=f"id{seq}")
+
+
+async def test_a_definition_that_came_before_gives_the_same_command_and_pipeline(intake: Intake) -> None:
+    first, compiled = await intake.prepare(start(1, payload={"a": 1}, labels={"k": "v"}, paused=True))
+    again, known = await intake.prepare(start(2, payload={"a": 1}, labels={"k": "v"}, paused=True))
+    assert compiled is not None
+    assert known is compiled
+    assert msgspec.structs.replace(again, at=first.at, seq=1, id="id1") == first
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"session": "other"}, {"unknown": 1}, {"payload": 7}, {"labels": {"k": 1}}, {"paused": "yes"}],
+)
+async def test_what_else_is_wrong_with_such_a_start_is_refused_all_the_same(
+    intake: Intake, body: dict[str, Any]
+) -> None:
+    await intake.prepare(start(1))
+    command, pipeline = await intake.prepare(start(2, **body))
+    assert isinstance(command, cmd.Refuse)
+    assert pipeline is None
+
+
+async def test_a_definition_that_was_refused_is_refused_again(intake: Intake) -> None:
+    commands = [(await intake.prepare(start(seq, pipeline=BROKEN)))[0] for seq in (1, 2)]
+    assert [type(command) for command in commands] == [cmd.Refuse, cmd.Refuse]
+
+
+async def test_only_so_many_definitions_are_known_by_their_text(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    for seq in range(1, 5):
+        await intake.prepare(start(seq, pipeline={**CHAIN, "metadata": {"number": seq}}))
+    assert len(intake._seen) == 2
