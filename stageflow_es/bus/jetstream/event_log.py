@@ -4,7 +4,7 @@ sequence.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from stageflow_es.bus.jetstream.command_log import purge
@@ -33,11 +33,11 @@ class JetStreamEventLog:
         batches = link.client.new_inbox().rsplit(".", 1)[1]
         self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
 
-    def append(self, session: str, events: Sequence[bytes], expected: int) -> Awaitable[int]:
+    async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
         append = Append(session, self._subject(session), events, expected)
         self._check(append)
         self._commit.submit(append)
-        return append.answer
+        return await append.answer
 
     async def head(self, session: str) -> StoredEvent | None:
         if not is_session_id(session):
