@@ -10,9 +10,12 @@ from pathlib import Path
 from stageflow_es import __version__
 from stageflow_es.session.export import header_line
 from stageflow_es.testing.scenario import Scenario
+from tests.replay.rich_sessions import RICH
 from tests.replay.sessions import SESSIONS
 
 HISTORIES = Path(__file__).parent / "histories"
+KEPT = SESSIONS | RICH
+"""What every release keeps."""
 
 
 def export(scenario: Scenario) -> bytes:
@@ -33,7 +36,7 @@ def main() -> None:
     """Write what is missing."""
     directory = HISTORIES / __version__
     directory.mkdir(parents=True, exist_ok=True)
-    for name, make in SESSIONS.items():
+    for name, make in KEPT.items():
         path = directory / f"{name}.jsonl"
         if not path.exists():
             path.write_bytes(export(make()))
