@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate faults bench lint format schemas clean
+.PHONY: help install demo test simulate faults bench lint format page schemas clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -47,9 +47,12 @@ format: $(STAMP)  ## format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+page: $(STAMP)  ## the documentation page of the built-in and the example stages, in site/
+	$(BIN)/stageflow docs -o site --stages examples/order_stages.py examples/*_*.json
+
 schemas: $(STAMP)  ## write schemas/ from the types
 	$(BIN)/python -m stageflow_es.docs.schemas
 
 clean:  ## remove what was built, the virtual environment too
-	rm -rf $(VENV) build dist .stageflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .stageflow .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -160,7 +160,7 @@ def _field_table(fields: dict[str, Any]) -> Markup:
             field.get("description", ""),
             field.get("default") or None,
         )
-        for name, field in fields["properties"].items()
+        for name, field in sorted(fields["properties"].items(), key=lambda one: one[0] == "metadata")
         if name != "type"
     ]
     return field_table("fields", rows)

@@ -8,7 +8,7 @@ import msgspec
 
 from stageflow_es.docs.markup import Markup, join, tag, text
 
-WIDTH = 76
+WIDTH = 58
 """Columns that a value may take before it is broken into lines."""
 
 

@@ -3,7 +3,7 @@
   const search = document.getElementById("search");
   const found = document.getElementById("found");
   const nothing = document.getElementById("nothing");
-  const cards = [...document.querySelectorAll(".stage")];
+  const cards = [...document.querySelectorAll(".card.stage")];
   const picks = [...document.querySelectorAll("[data-pick]")];
   let picked = "";
 
@@ -17,7 +17,7 @@
       count += fits;
     }
     for (const category of document.querySelectorAll(".category")) {
-      category.hidden = !category.querySelector(".stage:not([hidden])");
+      category.hidden = !category.querySelector(".card:not([hidden])");
     }
     for (const pick of picks) pick.setAttribute("aria-pressed", String(pick.dataset.pick === picked));
     found.textContent = `${count} of ${cards.length} stages`;

@@ -9,6 +9,9 @@ from stageflow_es.docs.drawing.geometry import Curve, Point, Route, Size
 LOOP = 26
 """How far a link from a box to itself reaches out at its right."""
 
+NEAR = 12
+"""How far beside a box a link back has to pass to come in from the side: an arrow's head needs the room."""
+
 Pass = tuple[Point, Point]
 """Where a link enters a layer that it only passes, and where it leaves it, straight below."""
 
@@ -62,10 +65,13 @@ def _fall(start: Point, end: Point) -> Curve:
 
 
 def _side(centre: Point, size: Size, towards: Point) -> tuple[Point, Point]:
-    """Where a back link touches a box, and the control point that leads away from there."""
+    """Where a back link touches a box, and the control point that leads away from there: its side where that is in
+    view, else the top or the bottom."""
     half, aside = size.width / 2, towards.x - centre.x
-    if abs(aside) > half:
+    if abs(aside) > half + NEAR:
         side = Point(centre.x + (half if aside > 0 else -half), centre.y)
         return side, Point(towards.x, centre.y)
+    inside = max(half - NEAR - 4, 0)
+    x = centre.x + max(-inside, min(inside, aside))
     edge = centre.y + (size.height / 2 if towards.y > centre.y else -size.height / 2)
-    return Point(towards.x, edge), Point(towards.x, edge)
+    return Point(x, edge), Point(x, (edge + towards.y) / 2)

@@ -11,6 +11,8 @@ from stageflow_es.docs.drawing.sheet import LINE, Line, Sheet, Tile, lay_sheet
 from stageflow_es.docs.markup import Markup, tag
 
 MARGIN = 24
+SLIM = 520
+"""A picture this wide can still be read when a telephone shrinks it to its own width."""
 TITLE = 34
 """Room for the name above a panel."""
 
@@ -37,7 +39,7 @@ def draw(panels: Sequence[Panel], *, before: Markup | None = None, xmlns: str | 
         tag("rect", class_="paper", width=width, height=height),
         *(_panel(sheet, place) for sheet, place in zip(sheets, places, strict=True)),
         xmlns=xmlns,
-        class_="drawing",
+        class_="drawing slim" if width <= SLIM else "drawing",
         role="img",
         aria_label=f"{title}: {sum(len(panel.boxes) for panel in panels)} nodes",
         viewBox=f"0 0 {width:.0f} {height:.0f}",

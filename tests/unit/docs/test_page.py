@@ -24,6 +24,7 @@ from stageflow_es.stages import catalog, registry
 
 from .definitions import ORDER
 from .hostile import NASTY, nasty_pipeline, nasty_stage
+from .registered import BUILTIN, builtin_stages
 
 VOID = {"meta", "input"}
 
@@ -55,21 +56,23 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag == name]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def only_builtin_stages() -> Iterator[None]:
+    with builtin_stages():
+        yield
+
+
 @pytest.fixture(scope="module")
-def assets() -> tuple[str, dict[str, Any], str]:
+def assets(only_builtin_stages: None) -> tuple[str, dict[str, Any], str]:
     return generate_docs_assets({"order": ORDER})
 
 
 @pytest.fixture
 def nasty() -> Iterator[Page]:
     """The page with a stage and a pipeline whose every word wants to be markup."""
-    stages = dict(registry._stages)
-    nasty_stage()
-    try:
+    with builtin_stages():
+        nasty_stage()
         yield Page(generate_docs_assets({NASTY: nasty_pipeline()})[0])
-    finally:
-        registry._stages.clear()
-        registry._stages.update(stages)
 
 
 def test_the_assets_have_the_shapes_of_stageflow(assets: tuple[str, dict[str, Any], str]) -> None:
@@ -169,7 +172,7 @@ def test_every_node_type_is_explained() -> None:
     assert {page.name for page in NODE_PAGES} == set(NODE_FIELDS)
 
 
-@pytest.mark.parametrize("name", sorted(get_stages()))
+@pytest.mark.parametrize("name", BUILTIN)
 def test_the_example_of_a_stage_is_right(name: str) -> None:
     specs = stage_specs(get_stages())
     node = example_node(name, specs[name])
