@@ -117,6 +117,8 @@ def _fold(history: History, definition: Definition | None, at: int | None, expla
             if broken is not None:
                 raise HistoryBroken(broken)
     if not state.n or at not in (None, state.n):
+        if at is not None and at < 1:
+            raise ValueError(f"there is no event {at}: they are numbered from 1")
         raise ValueError(f"there is no event {at or 1}: the history has {state.n}")
     return state
 

@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         if sessions is None or (wanted is None and args.dry_run):
             return OK
         async with client.archivist(args.output, include_failed=args.include_failed) as archivist:
-            return await _archive(archivist, args, sessions)
+            begun = [] if wanted is None else archivist.begun()
+            return await _archive(archivist, args, list(dict.fromkeys([*begun, *sessions])))
 
     return with_client(args, work)
 

@@ -13,6 +13,7 @@ from stageflow_es.cli.options import UsageError, with_client
 
 if TYPE_CHECKING:
     from stageflow_es.client import Client
+    from stageflow_es.session.events import SessionArchived
     from stageflow_es.session.verify import Broken, Verified
 
 
@@ -64,6 +65,8 @@ async def _against_server(client: Client, file: str, verified: Verified) -> Veri
     async with aclosing(record.events()) as stored:
         async for data in stored:
             n += 1
+            if n == 1 and (archived := _archived(data)) is not None:
+                return _against_stone(verified, archived)
             mine = next(events, None)
             if mine is None:
                 return verified
@@ -75,6 +78,28 @@ async def _against_server(client: Client, file: str, verified: Verified) -> Veri
                 return verified
             n += 1
     return Broken(session=verified.session, n=n, kind="tail", message=message)
+
+
+def _archived(data: bytes) -> SessionArchived | None:
+    """The last event of a session that was archived, which is the first there is."""
+    from stageflow_es.session.events import SessionArchived
+    from stageflow_es.session.spelling import Unreadable, read
+
+    try:
+        event = read(data)
+    except Unreadable:
+        return None
+    return event if isinstance(event, SessionArchived) else None
+
+
+def _against_stone(verified: Verified, stone: SessionArchived) -> Verified | Broken:
+    """The file's verdict when it has the history that was archived."""
+    from stageflow_es.session.verify import Broken
+
+    if (verified.count, verified.head) == (stone.count, stone.head):
+        return verified
+    message = f"the session was archived on the server with {stone.count} events and the head {stone.head}"
+    return Broken(session=verified.session, n=min(verified.count, stone.count) + 1, kind="tail", message=message)
 
 
 def _events(file: str) -> Iterator[bytes]:

@@ -2,7 +2,8 @@
 
 In this order, so that it can be broken off anywhere and done again: the export is written, synced, read again and
 verified; `session_archived` is appended, if nothing has happened in the session since it was read; what came before it
-is purged. The id is never born again: the event that stays answers every command to it.
+is purged. A mark beside the export says that the last two are under way: to the projection such a session is archived
+already. The id is never born again: the event that stays answers every command to it.
 
 It needs what an engine may: to publish on `<prefix>.append.>`, and to purge the stream of events
 (`$JS.API.STREAM.PURGE.<stream>`).
@@ -15,6 +16,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,11 +30,13 @@ from stageflow_es.errors import DefinitionError, OperatorError, StageFlowError
 from stageflow_es.session import ChainBroken, State, apply
 from stageflow_es.session import events as ev
 from stageflow_es.session.export import Damaged, NotAnExport, header_line, read_header, verify_export
-from stageflow_es.session.verify import Broken
+from stageflow_es.session.verify import Broken, Verified
 from stageflow_es.session.wire import rejection
 
 BY = "archive"
 """Who appends the last event."""
+MARK = ".begun"
+"""The end of the name of a mark."""
 
 
 class ArchivableLog(EventLog, Protocol):
@@ -84,6 +88,10 @@ class Archivist:
         self._include_failed = include_failed
         self._now = now
 
+    def begun(self) -> list[str]:
+        """Sessions whose archiving into this directory was broken off once their last event was under way."""
+        return sorted(path.name[1 : -len(MARK)] for path in self.directory.glob(f".*{MARK}"))
+
     async def archive(self, session: str) -> Archived:
         """Archive a session, or finish what was begun. Raises NotArchived, and OperatorError when the bus does not
         answer or the file cannot be written."""
@@ -108,13 +116,15 @@ class Archivist:
         stones = [place for place, stored in enumerate(history) if _is_stone(stored.data)]
         if stones:
             return await self._finish(session, history, stones[0])
+        await self._unmark(session)
         state = await self._fold(session, history)
         self._check_ended(state)
         path, digest = await asyncio.to_thread(self._export, state, [stored.data for stored in history])
         await self._pay_rejection(state)
         stone = ev.encode(self._stone(state, path, digest))
+        await asyncio.to_thread(self._mark(session).touch)
         seq = await self._events.append(session, [stone], history[-1].seq)
-        await self._events.forget(session, seq)
+        await self._forget(session, seq)
         return Archived(session=session, count=state.n, digest=digest, path=str(path))
 
     async def _finish(self, session: str, history: Sequence[StoredEvent], place: int) -> Archived:
@@ -123,16 +133,38 @@ class Archivist:
         assert isinstance(stone, ev.SessionArchived)
         done = Archived(session=session, count=stone.count, digest=stone.export_digest, before=True)
         if place == 0:
+            await self._unmark(session)
             return done
-        state = await self._fold(session, history[:place])
-        path, digest = await asyncio.to_thread(self._export, state, [stored.data for stored in history[:place]])
+        path, digest = await self._file_of(stone, history[:place])
         if digest != stone.export_digest:
             raise NotArchived(
                 f"it is archived already, into a file whose SHA-256 is {stone.export_digest}, and not purged yet; "
                 f"{path} is another: name the directory that file is in"
             )
-        await self._events.forget(session, history[place].seq)
+        await self._forget(session, history[place].seq)
         return msgspec.structs.replace(done, path=str(path), before=False)
+
+    async def _file_of(self, stone: ev.SessionArchived, history: Sequence[StoredEvent]) -> tuple[Path, str]:
+        """The export of a history that has its last event, and its SHA-256: the very file where it is there, whichever
+        release wrote it, else one made anew."""
+        path = self._path(stone.session)
+        if await asyncio.to_thread(_is_export, path, stone):
+            return path, stone.export_digest
+        state = await self._fold(stone.session, history)
+        return await asyncio.to_thread(self._export, state, [stored.data for stored in history])
+
+    async def _forget(self, session: str, before: int) -> None:
+        await self._events.forget(session, before)
+        await self._unmark(session)
+
+    async def _unmark(self, session: str) -> None:
+        await asyncio.to_thread(self._mark(session).unlink, missing_ok=True)
+
+    def _mark(self, session: str) -> Path:
+        return self.directory / f".{session}{MARK}"
+
+    def _path(self, session: str) -> Path:
+        return self.directory / f"{session}.jsonl"
 
     async def _fold(self, session: str, history: Sequence[StoredEvent]) -> State:
         first = ev.decode(history[0].data)
@@ -190,7 +222,8 @@ class Archivist:
         )
         content = header + b"".join(data + b"\n" for data in events)
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / f"{state.session}.jsonl"
+        path = self._path(state.session)
+        _tidy(path)
         if not _holds(path, content, events):
             _write(path, content)
         with path.open("rb") as lines:
@@ -198,6 +231,18 @@ class Archivist:
         if isinstance(verdict, Broken):
             raise NotArchived(f"its history does not verify: event {verdict.n}: {verdict.message}")
         return path, sha256(path.read_bytes()).hexdigest()
+
+
+def _is_export(path: Path, stone: ev.SessionArchived) -> bool:
+    """Whether this is the file that a session's last event names."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    if sha256(content).hexdigest() != stone.export_digest:
+        return False
+    verdict = verify_export(BytesIO(content), session=stone.session, head=stone.head, count=stone.count)
+    return isinstance(verdict, Verified)
 
 
 def _is_stone(data: bytes) -> bool:
@@ -240,6 +285,24 @@ def _session_of(header: bytes) -> str | None:
         return read_header(header + b"\n").session
     except (NotAnExport, Damaged):
         return None
+
+
+def _tidy(path: Path) -> None:
+    """Remove what processes that are gone left half-written of this file."""
+    for part in path.parent.glob(f".{path.name}.*"):
+        pid = part.name.rpartition(".")[2]
+        if pid.isdecimal() and not _alive(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _write(path: Path, content: bytes) -> None:

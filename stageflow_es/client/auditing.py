@@ -25,13 +25,16 @@ PAGE = 500
 class Record:
     """The stored history of one session, up to the event that was the last when it was opened.
 
-    `pipeline` is the definition it began with, None when its first event does not say; `last` are the bytes of its last
-    event. Made with `open`.
+    `pipeline` is the definition it began with, None when its first event does not say; `first` and `last` are the bytes
+    of its first and last event. Made with `open`.
     """
 
-    def __init__(self, link: Link, names: Names, session: str, last: Stored, pipeline: Pipeline | None) -> None:
+    def __init__(
+        self, link: Link, names: Names, session: str, first: Stored, last: Stored, pipeline: Pipeline | None
+    ) -> None:
         self.session = session
         self.pipeline = pipeline
+        self.first = first.data
         self.last = last.data
         self._end = last.seq
         self._link = link
@@ -46,7 +49,7 @@ class Record:
         first = await from_leader(link, names.events, {"seq": 1, "next_by_subj": subject})
         if first is None or last is None:
             raise QueryRefused(NOT_FOUND, [Problem(message=f"there are no events of session {session}")])
-        return cls(link, names, session, last, await _pinned(definitions, first.data))
+        return cls(link, names, session, first, last, await _pinned(definitions, first.data))
 
     async def events(self) -> AsyncGenerator[bytes]:
         """The events' bytes, in order."""
@@ -85,7 +88,7 @@ class Record:
     def whole(self) -> Pipeline:
         """The pipeline. Raises HistoryBroken when the first event does not name one."""
         if self.pipeline is None:
-            broken = Verifier(None, self.session).check(self.last)
+            broken = Verifier(None, self.session).check(self.first)
             assert broken is not None
             raise HistoryBroken(broken)
         return self.pipeline

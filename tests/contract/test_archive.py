@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from stageflow_es.audit import verify_history
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.memory_feed import MemoryEventFeed
+from stageflow_es.client import archiving
 from stageflow_es.client.archiving import Archivist, NotArchived
 from stageflow_es.engine.ports import Bus, Unanswered
 from stageflow_es.errors import OperatorError
@@ -37,7 +39,7 @@ def exported(directory: Path) -> list[bytes]:
 
 
 def files(directory: Path) -> list[str]:
-    return [file.name for file in directory.iterdir()]
+    return sorted(file.name for file in directory.iterdir())
 
 
 async def finished(cluster: Cluster, session: str = "s1", length: int = 1) -> list[bytes]:
@@ -46,10 +48,10 @@ async def finished(cluster: Cluster, session: str = "s1", length: int = 1) -> li
     return [stored.data for stored in await cluster.bus.events.read(session)]
 
 
-async def failed(cluster: Cluster) -> None:
+async def failed(cluster: Cluster, session: str = "s1") -> None:
     nodes = [{**node, "stage": "Doomed"} if node["id"] == "n0" else node for node in chain(1)["nodes"]]
-    await cluster.start("s1", {"entry": "n0", "nodes": nodes})
-    await cluster.until("s1", lambda h: isinstance(h[-1], ev.SessionFailed) if h else False)
+    await cluster.start(session, {"entry": "n0", "nodes": nodes})
+    await cluster.until(session, lambda h: isinstance(h[-1], ev.SessionFailed) if h else False)
 
 
 async def test_of_an_archived_session_its_last_event_stays_and_the_file_verifies(
@@ -135,6 +137,11 @@ async def test_a_failed_session_is_archived_only_when_that_is_said(cluster: Clus
 # --- broken off ---
 
 
+def leave(directory: Path, *names: str) -> None:
+    for name in names:
+        (directory / name).touch()
+
+
 class Fragile:
     """An event log whose next calls go wrong: `before` or `after` having done what they should."""
 
@@ -186,6 +193,58 @@ async def test_broken_off_anywhere_it_is_finished_when_it_is_done_again(
     assert len(rest) == (meanwhile and (call, when) != ("append", "before"))
     assert (done.digest, again.digest, again.before) == (stone.export_digest, stone.export_digest, True)
     assert isinstance(verify_history(tmp_path / "s1.jsonl", head=stone.head, count=stone.count), Verified)
+
+
+@pytest.mark.parametrize(("call", "when"), [("append", "after"), ("forget", "before"), ("forget", "after")])
+async def test_what_was_broken_off_is_found_again_by_its_mark(
+    cluster: Cluster, tmp_path: Path, call: str, when: str
+) -> None:
+    await cluster.engine()
+    await finished(cluster)
+    events: Any = Fragile(cluster.bus.events, call, when)
+    with pytest.raises(OperatorError):
+        await Archivist(events, cluster.bus.definitions, cluster.bus.commands.reject, tmp_path).archive("s1")
+    later = archivist(cluster.bus, tmp_path)
+    assert later.begun() == ["s1"]
+    await later.archive("s1")
+    assert later.begun() == []
+    assert len(await cluster.history("s1")) == 1
+    assert files(tmp_path) == ["s1.jsonl"]
+
+
+async def test_a_mark_of_a_session_that_went_on_is_forgotten_and_so_is_what_dead_processes_left(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    await cluster.engine()
+    await finished(cluster)
+    leave(tmp_path, ".s1.begun", ".s1.jsonl.999999999", f".s1.jsonl.{os.getpid()}")
+    events: Any = Fragile(cluster.bus.events, "append", "before")
+    with pytest.raises(OperatorError):
+        await Archivist(events, cluster.bus.definitions, cluster.bus.commands.reject, tmp_path).archive("s1")
+    assert files(tmp_path) == [".s1.begun", "s1.jsonl"]
+    with pytest.raises(NotArchived):
+        await archivist(cluster.bus, tmp_path).archive("nobody")
+    await failed(cluster, "s2")
+    leave(tmp_path, ".s2.begun")
+    with pytest.raises(NotArchived, match="can be retried"):
+        await archivist(cluster.bus, tmp_path).archive("s2")
+    assert archivist(cluster.bus, tmp_path).begun() == ["s1"]
+
+
+async def test_an_export_that_an_earlier_release_wrote_is_as_good_as_our_own(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.engine()
+    await finished(cluster)
+    events: Any = Fragile(cluster.bus.events, "forget", "before")
+    with monkeypatch.context() as before:
+        before.setattr(archiving, "__version__", "0.0.1")
+        with pytest.raises(OperatorError):
+            await Archivist(events, cluster.bus.definitions, cluster.bus.commands.reject, tmp_path).archive("s1")
+    written = (tmp_path / "s1.jsonl").read_bytes()
+    await archivist(cluster.bus, tmp_path).archive("s1")
+    assert (tmp_path / "s1.jsonl").read_bytes() == written
+    assert len(await cluster.history("s1")) == 1
 
 
 async def test_without_its_file_a_session_is_not_purged(cluster: Cluster, tmp_path: Path) -> None:

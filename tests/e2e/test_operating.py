@@ -155,8 +155,13 @@ def test_finished_sessions_are_archived_and_their_files_verify(run: Run, tmp_pat
     assert rows[0]["artifacts"] == {"counter": 1}
     assert "session_archived" in run("watch", "old-0").stdout
     assert "archived" in run("show", "old-0").stdout
+    assert run("verify", str(tmp_path / "old-0.jsonl"), "--against-server").stdout.startswith("verified")
+    assert "numbered from 1" in run("replay", str(tmp_path / "old-0.jsonl"), "--at", "0", code=2).stderr
     assert "are in its export" in run("show", "old-0", "--at", "1", code=1).stderr
     assert "archived" in run("stop", "old-0", code=1).stderr
     assert "id is not used again" in run("start", "examples/count_up.json", "--session", "old-0", code=1).stderr
+    for looking_back in (("verify",), ("explain",), ("replay",), ("history", "--export", str(tmp_path / "x"))):
+        said = run(looking_back[0], "old-0", *looking_back[1:], code=1)
+        assert "this is all that an archived session leaves behind" in said.stdout
     again = json.loads(run("archive", "old-0", "-o", str(tmp_path), "--json").stdout)
     assert again["outcome"] == "archived before"
