@@ -8,7 +8,7 @@ actor        one session at work; its inbox, its debts (rejections, timers), its
 runner       one run of one stage; stage_view is the session as the stage sees it, stopwatch its timeout
 awaiting     which stages never suspend, and need no task
 threads      stages that block, in threads; `watchdog` names those that block without saying so
-places       how many sessions run stages at once
+places       how many sessions run stages at once; `waiting_room` how many wait in memory, and how long
 intake       from a message on the bus to a command of the core; `forking` reads what a fork begins from
 definitions  pipelines by digest and by name
 loading      a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)

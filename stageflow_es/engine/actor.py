@@ -17,6 +17,7 @@ from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import EventLog, Refused, Timers, Unanswered, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
+from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watched
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Bug, Problem
@@ -62,6 +63,9 @@ class Host(Protocol):
 
     @property
     def timers(self) -> Timers: ...
+
+    @property
+    def waiting(self) -> WaitingRoom: ...
 
     def now(self) -> datetime: ...
 

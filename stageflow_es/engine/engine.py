@@ -19,6 +19,7 @@ from stageflow_es.engine.places import Places
 from stageflow_es.engine.ports import Bus, BusError
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.shortcut import Shortcut
+from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
 from stageflow_es.log import logger
@@ -57,6 +58,7 @@ class Engine:
         self.pipelines = Library(bus.definitions)
         self.intake = Intake(self.pipelines, self.catalog, self.clock, name, bus.events)
         self.places = Places(self.settings.max_running)
+        self.waiting = WaitingRoom(self.settings.park_after, self.settings.max_waiting)
         shortcut = Shortcut(bus.events, self.pipelines, bus.snapshots, self.settings.snapshot_after)
         self._loader = Loader(bus.events, self.pipelines, shortcut)
         self._held: dict[int, _Held] = {}
@@ -108,6 +110,7 @@ class Engine:
 
     async def _halt(self) -> None:
         self.watchdog.stop()
+        self.waiting.close()
         tasks = [held.task for held in self._held.values()] + list(self._background)
         if self._task is not None:
             tasks.append(self._task)

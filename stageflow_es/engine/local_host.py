@@ -11,6 +11,7 @@ from stageflow_es.engine.clock import SystemClock, rfc3339
 from stageflow_es.engine.ports import EventLog, Reader, StoredEvent, Timers, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.user_events import to_user_event
+from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watched
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
@@ -38,6 +39,7 @@ class LocalHost:
         self.events: EventLog = self
         self.timers: Timers = self
         self.watched = Watched()
+        self.waiting = WaitingRoom(FOREVER, 0)
         self.state = State(session)
         self.log: list[bytes] = []
         self.ended = asyncio.Event()

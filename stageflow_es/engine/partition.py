@@ -68,6 +68,7 @@ class Partition:
         self.events = engine.bus.events
         self.timers = engine.bus.timers
         self.watched: Watched = engine.watchdog
+        self.waiting = engine.waiting
         self._actors: dict[str, Actor] = {}
         self._listed: dict[str, ListedSession] = {}
         self._revision = 0  # while the partition is not ours

@@ -38,7 +38,6 @@ class StageRun:
         "_dead",
         "_node",
         "_occurrences",
-        "_park",
         "_recorded",
         "_run",
         "_stage",
@@ -74,7 +73,6 @@ class StageRun:
         self._recorded = dict(run.records)
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._dead = False
-        self._park: asyncio.TimerHandle | None = None
         self._stopwatch: Stopwatch | None = None
 
     @property
@@ -154,7 +152,7 @@ class StageRun:
         self._dead = True
         if self._stopwatch is not None:
             self._stopwatch.end()
-        self._forget_park()
+        self._actor.host.waiting.leave(self)
         if self._task is not None:
             self._task.cancel()
 
@@ -203,8 +201,7 @@ class StageRun:
     def _finish(self, report: cmd.AnyCommand) -> None:
         if self._stopwatch is not None:
             self._stopwatch.end()
-        if self._park is not None:
-            self._forget_park()
+        self._actor.host.waiting.leave(self)
         if not self._dead:
             self._dead = True
             self._actor.workers.finished(self)
@@ -308,7 +305,7 @@ class StageRun:
             while (record := self._closed(key)) is None:
                 future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting[key] = future
-                self._watch_park()
+                self._may_park()
                 try:
                     await future
                 finally:
@@ -322,31 +319,25 @@ class StageRun:
         record = self._run.records.get(key)
         return None if record is None or record.open else record
 
-    def _watch_park(self) -> None:
-        self._forget_park()
+    def _may_park(self) -> None:
+        """From now on the run may be taken out of memory, if it does nothing but wait."""
         if self.resting:
-            after = self._actor.host.settings.park_after
-            self._park = asyncio.get_running_loop().call_later(after, self._park_now)
+            self._actor.host.waiting.enter(self)
 
-    def _park_now(self) -> None:
-        self._park = None
+    def park(self) -> None:
+        """Take the run out of memory, unless it has something to do again by now."""
         if self.resting and not self._dead:
             self._actor.workers.park(self)
-
-    def _forget_park(self) -> None:
-        if self._park is not None:
-            self._park.cancel()
-            self._park = None
 
     def wake(self, run: Run) -> None:
         """The state's view of this run, now durable: answer the calls that are closed."""
         self._run = run
         for key, future in self._waiting.items():
             if self._closed(key) is not None and not future.done():
-                self._forget_park()
+                self._actor.host.waiting.leave(self)
                 future.set_result(None)
-        if self._waiting and self._park is None:
-            self._watch_park()
+        if self._waiting and self not in self._actor.host.waiting:
+            self._may_park()
 
 
 def _text(error: BaseException) -> str:

@@ -26,13 +26,13 @@ class Workers:
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self._runs: dict[str, StageRun] = {}
-        self._suspects: set[cmd.RunId] = set()
+        self._suspects: dict[cmd.RunId, None] = {}
         self._idle: dict[str, None] = {}
         self._instances: dict[str, tuple[int, BaseStage]] = {}
         self._state: State | None = None
         self._active = False
         self._lapsed = False
-        self._missing: set[str] = set()
+        self._missing: dict[str, None] = {}
 
     @property
     def occupied(self) -> bool:
@@ -52,7 +52,7 @@ class Workers:
 
     def suspect(self, state: State) -> None:
         """These runs may have been lost with an engine: each is recorded as interrupted before it is repeated."""
-        self._suspects = {run.id(path) for path, run in state.runs.items() if not run.blocked}
+        self._suspects = {run.id(path): None for path, run in state.runs.items() if not run.blocked}
 
     def drop_overtaken(self, state: State) -> None:
         """Cancel the runs that another engine has taken further, to where they rest."""
@@ -92,7 +92,7 @@ class Workers:
         run = state.runs.get(path)
         worker = self._runs.get(path)
         if self._missing:
-            self._missing.discard(path)
+            self._missing.pop(path, None)
         if worker is not None and (state.outcome or run is None or run.id(path) != worker.id):
             worker.cancel()
             del self._runs[path]
@@ -121,7 +121,7 @@ class Workers:
         """Start one run; True when it has to be recorded as interrupted first."""
         actor = self._actor
         if self._suspects and (run_id := run.id(path)) in self._suspects:
-            self._suspects.discard(run_id)
+            del self._suspects[run_id]
             host = actor.host
             command = cmd.InterruptStage(
                 at=host.at(),
@@ -137,7 +137,7 @@ class Workers:
         assert isinstance(node, StageNode)
         stage = actor.host.stages.get(node.stage)
         if stage is None:
-            self._missing.add(path)
+            self._missing[path] = None
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
         visit, instance = self._instances.pop(path) if path in self._instances else (0, None)

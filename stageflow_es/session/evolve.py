@@ -14,7 +14,7 @@ from stageflow_es.session import evolve_nodes as nodes
 from stageflow_es.session import evolve_session as session
 from stageflow_es.session import evolve_stages as stages
 from stageflow_es.session import fork
-from stageflow_es.session.state import State
+from stageflow_es.session.state import State, keep_recent
 
 
 def evolve(state: State, event: ev.Event) -> None:
@@ -32,7 +32,7 @@ def evolve(state: State, event: ev.Event) -> None:
 def _remember_command(state: State, event: Any) -> None:
     state.last_command = event.cause
     if event.command_id is not None:
-        state.recent.append(event.command_id)
+        keep_recent(state.recent, event.command_id)
 
 
 TRANSITIONS: dict[type[ev.Event], Callable[[State, Any], None]] = {

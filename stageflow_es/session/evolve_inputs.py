@@ -6,7 +6,7 @@ from typing import Any
 
 from stageflow_es.session import cursor
 from stageflow_es.session import events as ev
-from stageflow_es.session.state import BufferedInput, Record, Refusal, State, Timer, Wait
+from stageflow_es.session.state import BufferedInput, Record, Refusal, State, Timer, Wait, keep_recent
 
 
 def waiting_for_input(state: State, event: ev.WaitingForInput) -> None:
@@ -36,7 +36,7 @@ def _take(state: State, input_type: str, n: int) -> dict[str, Any]:
 
 def user_input(state: State, event: ev.UserInput) -> None:
     value = {"type": event.input_type, "payload": event.payload}
-    state.input_history.append(value)
+    keep_recent(state.input_history, value)
     for wait_id in event.waits:
         wait = state.waits[wait_id]
         state.touch(wait.scope)

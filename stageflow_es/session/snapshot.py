@@ -18,6 +18,7 @@ from stageflow_es.session.events import BranchFailure, ErrorInfo
 from stageflow_es.session.paths import Frame
 from stageflow_es.session.state import (
     EVOLVE_VERSION,
+    RECENT_COMMANDS,
     BufferedInput,
     Join,
     Refusal,
@@ -190,8 +191,8 @@ def restored(image: Image, pipeline: Pipeline | None) -> State:
     state = State(image.session, pipeline)
     for name in _COPIED:
         setattr(state, name, getattr(image, name))
-    state.recent.extend(image.recent)
-    state.input_history.extend(image.input_history)
+    state.recent = image.recent[-RECENT_COMMANDS:]
+    state.input_history = image.input_history[-RECENT_COMMANDS:]
     for scope in image.scopes:
         _load_scope(state, scope)
     state.due = dict.fromkeys(image.due)

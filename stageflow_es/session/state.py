@@ -7,9 +7,8 @@ and `work` reads: nothing outstanding is remembered outside of the state.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -218,7 +217,7 @@ class State:
         self.head = ""
         self.seq = 0
         self.last_command = 0
-        self.recent: deque[str] = deque(maxlen=RECENT_COMMANDS)
+        self.recent: list[str] = []
         self.start_id: str | None = None
         self.outcome: Literal["", "completed", "failed", "stopped", "archived"] = ""
         self.paused = False
@@ -233,7 +232,7 @@ class State:
         self.timers: dict[str, Timer] = {}
         self.waits: dict[str, Wait] = {}
         self.inputs: dict[str, list[BufferedInput]] = {}
-        self.input_history: deque[dict[str, Any]] = deque(maxlen=RECENT_COMMANDS)
+        self.input_history: list[dict[str, Any]] = []
         self.refusal: Refusal | None = None
         self.result: dict[str, Any] | None = None
         self.artifacts: dict[str, Any] = {}
@@ -302,6 +301,17 @@ class State:
         if scope.join:
             for inner in scope.join.open:
                 yield from self.walk(inner)
+
+
+T = TypeVar("T")
+
+
+def keep_recent(kept: list[T], item: T) -> None:
+    """Add to what is remembered of the latest commands, and forget what is too old. (A bounded deque takes more room
+    than all the rest of a small session.)"""
+    kept.append(item)
+    if len(kept) > RECENT_COMMANDS:
+        del kept[0]
 
 
 def scope_path(parent: str, node: str, child: str | int | None = None) -> str:

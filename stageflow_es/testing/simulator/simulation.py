@@ -148,6 +148,7 @@ class Simulation:
                 snapshot_after=snapshot_after,
                 max_running=random.randint(1, 2),
                 park_after=0.05,
+                max_waiting=random.randint(1, 2),
                 list_limit=random.randint(1, 2),
                 batch=random.randint(1, 3),
                 append_limit=random.randint(1, 3),
