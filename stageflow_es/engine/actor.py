@@ -170,6 +170,12 @@ class Actor:
         self._inbox.clear()
         self.host.busy(self, False)
 
+    def let_go(self) -> None:
+        """It rests, and nobody comes back to it: without cycles nothing waits for a collection."""
+        self._closed = True
+        self.workers.let_go()
+        self._debts.let_go()
+
     @property
     def working(self) -> bool:
         """Whether something is being decided or appended right now."""

@@ -89,6 +89,10 @@ class Debts:
             else:
                 self._actor.host.cancel_timer(self._actor.session, name)
 
+    def let_go(self) -> None:
+        """The actor is done with this."""
+        del self._actor
+
     def close(self) -> None:
         for handle in self.local.values():
             handle.cancel()

@@ -306,3 +306,4 @@ class Partition:
     def rest(self, actor: Actor) -> None:
         if self._actors.get(actor.session) is actor:
             del self._actors[actor.session]
+            actor.let_go()

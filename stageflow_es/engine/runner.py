@@ -150,11 +150,16 @@ class StageRun:
     def cancel(self) -> None:
         """End the run without a report."""
         self._dead = True
-        if self._stopwatch is not None:
-            self._stopwatch.end()
         self._actor.host.waiting.leave(self)
         if self._task is not None:
             self._task.cancel()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget what points back here: without cycles nothing waits for a collection."""
+        if self._stopwatch is not None:
+            self._stopwatch.end()
+        self._task = self.instance = self._stopwatch = None
 
     async def _execute(self) -> None:
         try:
@@ -199,14 +204,12 @@ class StageRun:
         return self.instance
 
     def _finish(self, report: cmd.AnyCommand) -> None:
-        if self._stopwatch is not None:
-            self._stopwatch.end()
         self._actor.host.waiting.leave(self)
         if not self._dead:
             self._dead = True
             self._actor.workers.finished(self)
             self._actor.post(ReportItem(report, None, self))
-        self.instance = self._stopwatch = None  # they point back here: without cycles nothing waits for a collection
+        self._let_go()
 
     def _completion(self) -> cmd.AnyCommand:
         if self._recorded and (leftover := self._not_repeated()):

@@ -168,6 +168,10 @@ class Workers:
             worker.cancel()
             self._actor.poke()
 
+    def let_go(self) -> None:
+        """The actor is done with this."""
+        del self._actor
+
     def close(self) -> None:
         for worker in self._runs.values():
             worker.cancel()
