@@ -339,3 +339,12 @@ def test_a_loop_runs_as_often_as_its_condition_says_and_a_runaway_is_stopped() -
 def test_nothing_is_due_twice() -> None:
     s = parallel().when(start()).when(nothing(), nothing()).then()
     assert s.state.n == 2
+
+
+def test_what_a_failed_item_had_written_before_does_not_leave_it() -> None:
+    nodes = [{**MAP, "cancel_on_error": False}, stage("b", "c", outputs={"out": "out"}), stage("c"), terminal()]
+    s = Scenario(pipeline(*nodes)).when(start(**{"in": [1, 2]}))
+    s.when(completed("m[0]", writes={"out": "half"}), failed("m[0]"))
+    s.then("stage_completed", "stage_failed", event("iteration_completed", outputs={}))
+    s.when(completed("m[1]", writes={"out": "whole"}), completed("m[1]"))
+    assert s.context()["all"] == {"outs": [None, "whole"]}

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from stageflow_es.pipeline import StageSpec
-from stageflow_es.session import State, apply
+from stageflow_es.session import ChainBroken, State, apply
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.snapshot import dump, load
 from stageflow_es.testing.scenario import (
@@ -262,3 +263,13 @@ def test_a_snapshot_at_any_point_goes_on_to_the_same_state(kept: bool) -> None:
         for data in s.history[cut:]:
             apply(state, data)
         assert dump(state) == whole
+
+
+def test_a_history_that_does_not_begin_with_a_start_is_not_folded() -> None:
+    s = one().when(start()).when(control("pause"))
+    paused = msgspec.json.decode(s.history[1])
+    first = msgspec.json.encode({**paused, "n": 1, "prev": ""})
+    state = State("s", s.pipeline)
+    with pytest.raises(ChainBroken, match="begins with session_started"):
+        apply(state, first)
+    assert state.n == 0
