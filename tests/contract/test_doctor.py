@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from stageflow_es.client import connect
 from stageflow_es.doctor import Finding, backlog, examination, examine, look_inside, worst
 from stageflow_es.doctor.rights import Role
 from stageflow_es.engine import Engine
+from stageflow_es.errors import OperatorError, StageFlowError
 from tests.contract.conftest import settings
 
 WITHIN = 40.0
@@ -334,6 +336,15 @@ async def test_a_user_who_hears_no_answer_is_told_so_at_once(users: Configured) 
     assert "its own inbox" in one(findings, "permissions").says
 
 
+async def test_whatever_a_user_may_not_do_is_said_at_once_and_by_its_subject(users: Configured) -> None:
+    async with (
+        asyncio.timeout(3),
+        connect(users.as_user("client"), prefix="t") as client,
+    ):  # an answer is waited for 5 s
+        with pytest.raises(StageFlowError, match=r"may not publish on \$KV\.T_PIPELINES\.definition\."):
+            await client.register("line", {"entry": "end", "nodes": [{"id": "end", "type": "terminal"}]})
+
+
 async def test_trying_rights_stores_nothing(users: Configured) -> None:
     bus = await JetStreamBus.connect(users.as_user("engine"), BusSettings(prefix="t"))
     names = [bus.names.commands, bus.names.events, bus.names.timers, f"KV_{bus.names.engines}"]
@@ -359,7 +370,7 @@ async def test_no_engine_is_an_error_and_commands_that_wait_are_late(
 ) -> None:
     monkeypatch.setattr(backlog, "LATE", 0.0)
     await jetstream.publish("control", "s", b"{}")
-    await jetstream.timers.set("s", "t1", _long_ago(), 1)
+    await jetstream.timers.set("s", "t1", datetime(2020, 1, 1, tzinfo=UTC), 1)
     findings = await until(nats_server.url, jetstream.names.prefix, lambda found: len(about(found, "backlog")) == 2)
     assert one(findings, "engines").says == "none is alive"
     assert {found.severity for found in about(findings, "backlog")} == {"warning"}
@@ -367,12 +378,6 @@ async def test_no_engine_is_an_error_and_commands_that_wait_are_late(
     findings = await examined(nats_server.url, jetstream.names.prefix)
     assert {found.severity for found in about(findings, "backlog")} == {"error"}
     assert all("nobody holds that partition" in found.do for found in about(findings, "backlog"))
-
-
-def _long_ago() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime(2020, 1, 1, tzinfo=UTC)
 
 
 async def test_engines_at_work_are_named_with_what_they_hold(
@@ -470,8 +475,6 @@ async def test_a_cluster_tells_its_copies_and_which_of_them_is_away(cluster: lis
 
 
 async def _connected(url: str) -> JetStreamBus:
-    from stageflow_es.errors import OperatorError
-
     while True:
         try:
             return await JetStreamBus.connect(url, BusSettings(prefix="t", replicas=3))
