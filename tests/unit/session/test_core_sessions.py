@@ -273,3 +273,23 @@ def test_a_history_that_does_not_begin_with_a_start_is_not_folded() -> None:
     with pytest.raises(ChainBroken, match="begins with session_started"):
         apply(state, first)
     assert state.n == 0
+
+
+def test_a_stage_that_is_skipped_in_its_delay_is_waited_for_no_more() -> None:
+    s = two().when(start(), failed("p/a", retries=1, delay=5.0))
+    assert s.state.status == "running"
+    s.stages = {"S": StageSpec(stage_name="S", skipable=True)}
+    s.when(control("skip", "p/a"))
+    assert (s.state.status, list(s.state.timers)) == ("running", [])
+    assert s.when(waits("x", "p/b")).state.status == "waiting"
+
+
+def test_a_session_stopped_before_anything_began_has_nothing_due() -> None:
+    s = two().when(start(paused=True), control("stop"))
+    assert (s.state.status, dict(s.state.due), s.state.runs) == ("stopped", {}, {})
+    s.when(control("resume")).then("command_rejected")
+
+
+def test_a_scope_is_for_skip_only_and_the_rejection_points_at_it() -> None:
+    s = one().when(start()).when(control("pause", scope="x"))
+    s.then(event("command_rejected", problems=[{"path": "/scope", "message": "only `skip` takes a scope"}]))
