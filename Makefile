@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate faults bench lint format page schemas clean
+.PHONY: help install demo test simulate faults bench bench-readme bench-growth bench-peers lint format page schemas clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -35,6 +35,15 @@ faults: $(STAMP)  ## real faults, hundreds of kills: MINUTES=5 by default, SEED=
 
 bench: $(STAMP)  ## every figure of the README, in a table and as JSON: QUICK=1 for a short one, ONLY="w1 w2" for some
 	QUICK=$(QUICK) $(BIN)/python -m benchmarks $(ONLY)
+
+bench-growth: $(STAMP)  ## how cost grows with sessions, parked sessions, stages and context
+	QUICK=$(QUICK) $(BIN)/python -m benchmarks.growth
+
+bench-peers: $(STAMP)  ## the same work on other engines, installed into build/peers: ONLY="burr restate" for some
+	QUICK=$(QUICK) $(BIN)/python -m benchmarks.peers $(ONLY)
+
+bench-readme: $(STAMP)  ## write the README's figures from what the other three measured
+	$(BIN)/python -m benchmarks.readme
 
 lint: $(STAMP)  ## formatting, lint, types, import rules, schemas
 	$(BIN)/ruff format --check .

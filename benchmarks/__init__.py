@@ -10,6 +10,8 @@ long_session  100,000 transitions of one session, and waking it
 wide_map      a map of 10,000 items
 in_process    sessions without a server, validation, imports
 projection    the projector, rebuilds, `queries` over 100,000 sessions, on a `stream` of `histories`
+growth        how cost grows: sessions at once, parked sessions, stages, contexts
+peers/        the same work on other engines
 references    the disk and JetStream with no engine around them
 
 rig           a real server, engine and projector as processes, and what they took of the machine
@@ -20,4 +22,5 @@ stages        the stages that are run
 scale         in full, or QUICK=1
 program       a benchmark as a program; `__main__` runs all of them
 figures       a measured value and its goal; `records` keeps them as JSON, in results/
+readme        the README's figures, made of those; `plot` draws them
 """

@@ -35,7 +35,8 @@ NAMES = (
 )
 
 
-def _measure(name: str) -> Record:
+def measured(name: str) -> Record:
+    """What a benchmark gives, run as a process."""
     print(f"{name} ...", file=sys.stderr, flush=True)
     at, alone, began = records.now(), syncs(0.5), time.perf_counter()
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
@@ -71,7 +72,7 @@ def main() -> int:
     before = records.read(path) if chosen else None
     fresh = fresh.with_new(before.records) if before else fresh
     for name in chosen or NAMES:
-        fresh = fresh.with_new([_measure(name)])
+        fresh = fresh.with_new([measured(name)])
         records.write(path, fresh)
     print(_told(fresh))
     return 0

@@ -21,7 +21,8 @@ QUIET = 4.0
 """Seconds after which the last of them is parked, and its memory given back."""
 
 
-async def _park(rig: Rig, count: int) -> None:
+async def park(rig: Rig, count: int) -> None:
+    """Start so many sessions that wait; returns when all do."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> None:
@@ -44,10 +45,10 @@ async def _woken(rig: Rig, sessions: list[str]) -> list[float]:
 async def measure(count: int = SESSIONS) -> list[Figure]:
     """With `count` parked."""
     async with Rig() as rig:
-        await _park(rig, 200)
+        await park(rig, 200)
         await asyncio.sleep(QUIET)
         before = rig.usage()["engine"].memory
-        await _park(rig, count)
+        await park(rig, count)
         await asyncio.sleep(QUIET)
         after = rig.usage()["engine"].memory
         times = await _woken(rig, [f"s{number}" for number in range(300, 300 + WOKEN)])
