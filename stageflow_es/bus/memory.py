@@ -26,6 +26,7 @@ from stageflow_es.engine.ports import (
     StoredEvent,
     WrongSequence,
 )
+from stageflow_es.engine.vitals import Commits, Vitals
 
 Subscriber = Callable[[str, StoredEvent], None]
 
@@ -73,6 +74,10 @@ class MemoryBus:
         if len(data) > _LARGEST_COMMAND:
             raise Refused(f"session {session}: a command of {len(data):,} bytes; at most {_LARGEST_COMMAND:,}")
         return self.commands.accept(kind, session, data, id)
+
+    def commits(self) -> Commits:
+        """Everything is durable at once here: there are no rounds to tell of."""
+        return Commits()
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -303,7 +308,7 @@ class MemoryLeases:
         self._bus = bus
         self._ttl = timedelta(seconds=ttl)
         self._held = _Revisions()
-        self._members: dict[str, datetime] = {}
+        self._members: dict[str, tuple[datetime, Vitals]] = {}
 
     async def acquire(self, partition: int, owner: str) -> int | None:
         holder = self._holder(partition)
@@ -317,15 +322,15 @@ class MemoryLeases:
         if self._holder(partition) == (revision, owner):
             del self._held.values[partition]
 
-    async def announce(self, engine: str) -> None:
-        self._members[engine] = self._bus.now() + self._ttl
+    async def announce(self, engine: str, vitals: Vitals) -> None:
+        self._members[engine] = self._bus.now() + self._ttl, vitals
 
     async def withdraw(self, engine: str) -> None:
         self._members.pop(engine, None)
 
-    async def members(self) -> list[str]:
+    async def members(self) -> dict[str, Vitals]:
         now = self._bus.now()
-        return sorted(engine for engine, until in self._members.items() if until > now)
+        return {engine: vitals for engine, (until, vitals) in sorted(self._members.items()) if until > now}
 
     def _take(self, partition: int, owner: str) -> int:
         return self._held.put(partition, (owner, self._bus.now() + self._ttl))

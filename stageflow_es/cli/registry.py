@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("list_sessions", "list sessions"),
     "archive": ("archive", "export finished sessions to files, and take them off the server"),
     "doctor": ("doctor", "say what the connected server really promises, and what is wrong with it"),
+    "engines": ("engines", "list the engines alive, what they hold and how their writes go"),
     "health": ("health", "say whether the query service answers and keeps up"),
     "rebuild": ("rebuild", "rebuild a projection's database from the events"),
 }

@@ -13,6 +13,7 @@ from stageflow_es.session import events as ev
 
 if TYPE_CHECKING:
     from stageflow_es.client import SessionInfo, UnknownEvent
+    from stageflow_es.engine.vitals import Vitals
     from stageflow_es.projection.state_view import StateView
     from stageflow_es.session.verify import Broken, Verified
 
@@ -178,6 +179,30 @@ def session_table(rows: list[SessionInfo]) -> Table:
             plain(", ".join(row.waiting_for)),
             _minute(row.started_at),
         )
+    return table
+
+
+def engine_table(engines: dict[str, Vitals]) -> Table:
+    """Engines, one a line, with what group commit made durable lately."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("ENGINE", no_wrap=True)
+    for heading in (
+        "PARTITIONS",
+        "SESSIONS",
+        "RUNNING",
+        "QUEUED",
+        "EVENTS/S",
+        "A ROUND",
+        "LARGEST",
+        "P50 MS",
+        "P99 MS",
+    ):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for name, one in engines.items():
+        commits = one.commits
+        counts = (one.partitions, one.sessions, one.running, one.queued, round(commits.events / (commits.seconds or 1)))
+        sizes = (round(commits.events / (commits.rounds or 1), 1), commits.largest)
+        table.add_row(plain(name), *map(str, counts + sizes), f"{commits.p50:.2f}", f"{commits.p99:.2f}")
     return table
 
 

@@ -17,6 +17,7 @@ from stageflow_es.bus.jetstream.command_log import JetStreamCommandLog
 from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
 from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.event_log import JetStreamEventLog
+from stageflow_es.bus.jetstream.leases import JetStreamLeases
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names
@@ -32,6 +33,7 @@ from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries, SessionInfo
 from stageflow_es.client.selection import Selection, select
 from stageflow_es.engine.ports import CommandKind
+from stageflow_es.engine.vitals import Vitals
 from stageflow_es.errors import DefinitionError, OperatorError
 from stageflow_es.pipeline import Pipeline, canonical, validate
 from stageflow_es.session.wire import ForkBody, ForkPoint, StartBody
@@ -230,6 +232,11 @@ class Client:
         answer: dict[str, Any] = msgspec.json.decode(await self.queries.ask("stages"))
         stages: list[dict[str, Any]] = answer["stages"]
         return stages
+
+    async def engines(self) -> dict[str, Vitals]:
+        """The engines alive, by name, and how they do: what each said when it said last that it is alive. Needs to
+        read the engines' bucket."""
+        return await JetStreamLeases(self.link, BusSettings(prefix=self.names.prefix)).members()
 
     async def health(self) -> dict[str, Any]:
         """Whether the projection keeps up: `status` `ok`, `behind` or `failing`, and how far it is."""

@@ -12,6 +12,7 @@ places       how many sessions run stages at once; `waiting_room` how many wait 
 intake       from a message on the bus to a command of the core; `forking` reads what a fork begins from
 definitions  pipelines by digest and by name
 loading      a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)
+vitals       what an engine tells of itself, its group commit included
 local        sessions in this process, without a server: StageFlow's own API
 """
 

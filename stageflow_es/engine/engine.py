@@ -19,6 +19,7 @@ from stageflow_es.engine.places import Places
 from stageflow_es.engine.ports import Bus, BusError
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.shortcut import Shortcut
+from stageflow_es.engine.vitals import Vitals
 from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
@@ -146,7 +147,7 @@ class Engine:
             self._serving.set()
 
     async def _renew(self) -> None:
-        await self.bus.leases.announce(self.name)
+        await self.bus.leases.announce(self.name, self._vitals())
         for number, held in list(self._held.items()):
             until = self._term_from_now()
             revision = await self.bus.leases.renew(number, self.name, held.lease)
@@ -156,6 +157,15 @@ class Engine:
             else:
                 held.lease = revision
                 held.partition.renewed(until)
+
+    def _vitals(self) -> Vitals:
+        return Vitals(
+            partitions=len(self._held),
+            sessions=sum(held.partition.sessions for held in self._held.values()),
+            running=self.places.taken,
+            queued=self.places.queued,
+            commits=self.bus.commits(),
+        )
 
     async def _balance(self) -> None:
         """Take free partitions up to a fair share; hand over what is above it."""

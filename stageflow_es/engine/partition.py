@@ -266,6 +266,11 @@ class Partition:
             return known
         return ListedSession(n=actor.least, running=running)
 
+    @property
+    def sessions(self) -> int:
+        """How many are in memory."""
+        return len(self._actors)
+
     # --- the host of the actors ---
 
     def now(self) -> datetime:

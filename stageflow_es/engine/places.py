@@ -17,6 +17,16 @@ class Places:
         self._busy: set[Actor] = set()
         self._queue: deque[Actor] = deque()
 
+    @property
+    def taken(self) -> int:
+        """Sessions whose stages run."""
+        return len(self._busy)
+
+    @property
+    def queued(self) -> int:
+        """Sessions that wait for a place, those included that need none any more."""
+        return len(self._queue)
+
     def ask(self, actor: Actor) -> bool:
         """A place now, or False: the actor is queued and granted one later."""
         if len(self._busy) < self._limit:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from stageflow_es.engine.vitals import Commits, Vitals
 from stageflow_es.errors import StageFlowError
 
 CommandKind = Literal["start", "input", "control"]
@@ -173,13 +174,13 @@ class Leases(Protocol):
 
     async def release(self, partition: int, owner: str, revision: int) -> None: ...
 
-    async def announce(self, engine: str) -> None:
-        """Say that `engine` is alive, for another term."""
+    async def announce(self, engine: str, vitals: Vitals) -> None:
+        """Say that `engine` is alive, for another term, and how it does."""
 
     async def withdraw(self, engine: str) -> None: ...
 
-    async def members(self) -> list[str]:
-        """The engines alive, sorted."""
+    async def members(self) -> dict[str, Vitals]:
+        """The engines alive, sorted by name, and how they do."""
 
 
 class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,5 +251,8 @@ class Bus(Protocol):
 
     async def publish(self, kind: CommandKind, session: str, data: bytes, id: str | None = None) -> int:
         """Send a command as a client would; returns its sequence once the bus has it. Raises Refused, Unanswered."""
+
+    def commits(self) -> Commits:
+        """What became durable in the event log since this was asked last."""
 
     async def close(self) -> None: ...

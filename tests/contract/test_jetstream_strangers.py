@@ -6,6 +6,7 @@ import pytest
 
 from stageflow_es.bus.jetstream import Connection, EmbeddedServer, JetStreamBus, connect
 from stageflow_es.engine.ports import Refused
+from stageflow_es.engine.vitals import Vitals
 from tests.contract.conftest import settings, take
 
 HEADERS = [
@@ -114,9 +115,9 @@ async def test_two_prefixes_on_one_server_know_nothing_of_each_other(
     other = await JetStreamBus.connect(nats_server.url, settings())
     await other.events.append("s", [b"x"], 0)
     await other.publish("input", "s", b"x")
-    await other.leases.announce("e")
+    await other.leases.announce("e", Vitals())
     assert await jetstream.events.head("s") is None
-    assert await jetstream.leases.members() == []
+    assert await jetstream.leases.members() == {}
     reader = await jetstream.commands.open(jetstream.partition("s"), 0)
     assert await reader.fetch(1, 0.1) == []
     await reader.close()

@@ -110,3 +110,12 @@ async def test_who_waits_when_the_outbox_is_closed_learns_that_nobody_knows(
     await outbox.close()
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Unanswered] * 21
+
+
+async def test_appends_of_one_moment_are_told_of_as_one_round(jetstream: JetStreamBus) -> None:
+    await asyncio.gather(*(jetstream.events.append(f"s{i}", [b"1", b"2"], 0) for i in range(30)))
+    told = jetstream.commits()
+    assert (told.events, told.largest) == (60, 60)
+    assert told.rounds == 1
+    assert 0 < told.p50 <= told.p99
+    assert jetstream.commits().events == 0

@@ -9,6 +9,7 @@ from hashlib import sha256
 import pytest
 
 from stageflow_es.engine.ports import Bus, Checkpoint, ListedSession, Refused, WrongSequence
+from stageflow_es.engine.vitals import Commits, Vitals
 from tests.contract.conftest import Rig
 
 CHECKPOINT = Checkpoint(
@@ -87,17 +88,20 @@ async def test_a_renewed_lease_outlives_its_first_term_and_still_ends(rig: Rig) 
 
 async def test_members_are_the_engines_that_announced_themselves_within_a_term(rig: Rig) -> None:
     leases = rig.bus.leases
-    await leases.announce("b engine.1")
-    await leases.announce("a")
-    await leases.announce("gone")
+    busy = Vitals(partitions=3, sessions=7, commits=Commits(events=40, rounds=2))
+    await leases.announce("b engine.1", busy)
+    await leases.announce("a", Vitals())
+    await leases.announce("gone", Vitals())
     await leases.withdraw("gone")
-    assert await leases.members() == ["a", "b engine.1"]
+    members = await leases.members()
+    assert list(members) == ["a", "b engine.1"]
+    assert members == {"a": Vitals(), "b engine.1": busy}
     until = rig.now() + timedelta(seconds=10)
     while "b engine.1" in await leases.members():
         assert rig.now() < until
-        await leases.announce("a")
+        await leases.announce("a", Vitals())
         await rig.until(rig.now() + timedelta(seconds=0.1))
-    assert await leases.members() == ["a"]
+    assert list(await leases.members()) == ["a"]
 
 
 async def test_a_definition_is_stored_once_under_the_digest_of_its_bytes(bus: Bus) -> None:

@@ -168,6 +168,13 @@ def test_the_stages_are_listed(run: Run) -> None:
     assert {"AskForApproval", "SetValueStage"} <= {stage["stage_name"] for stage in listed}
 
 
+def test_the_engines_alive_are_listed_with_what_they_made_durable(run: Run) -> None:
+    (engine,) = [json.loads(line) for line in run("engines", "--json").stdout.splitlines()]
+    assert engine["partitions"] > 0
+    assert set(engine["commits"]) == {"events", "rounds", "seconds", "largest", "p50", "p99"}
+    assert run("engines").stdout.split()[0] == "ENGINE"
+
+
 def test_a_service_that_keeps_up_is_healthy(run: Run) -> None:
     assert run("health").stdout.startswith("status=ok")
     assert json.loads(run("health", "--json").stdout)["broken"] == 0

@@ -196,7 +196,7 @@ def a_lapsed_lease_lets_sessions_go(patch: Patch) -> None:
     )
 
 
-@mutation(hand_over=20, lost_answer=10, lease_expired=20, slow_bus=20)
+@mutation(hand_over=20, late_request=10, lease_expired=20)
 def a_lost_partition_is_handed_over(patch: Patch) -> None:
     original = Partition._drop
 
@@ -360,7 +360,11 @@ def a_retry_forgets_the_steps(patch: Patch) -> None:
 
 @mutation()
 def a_paused_session_moves_on(patch: Patch) -> None:
+    def stirring(self: state.State) -> bool:
+        return not self.outcome and bool(self.due or self.settled or self.terminated)
+
     patch.setattr(state.State, "active", property(lambda self: self.n > 0 and not self.outcome))
+    patch.setattr(state.State, "stirring", property(stirring))
 
 
 @mutation()

@@ -19,6 +19,7 @@ from stageflow_es.bus.jetstream.subjects import Names, check_session_id
 from stageflow_es.bus.jetstream.timers import JetStreamTimers
 from stageflow_es.bus.partition import partition_of
 from stageflow_es.engine.ports import CommandKind, Refused
+from stageflow_es.engine.vitals import Commits
 
 
 class JetStreamBus:
@@ -80,6 +81,9 @@ class JetStreamBus:
             if error.number in NO_ROOM:
                 raise Refused(f"{what}: there is no room for commands ({error})") from error
             raise error.as_bus_error(what) from error
+
+    def commits(self) -> Commits:
+        return self.events.commits()
 
     async def close(self) -> None:
         """Stop; whoever still waits for an append learns `Unanswered`."""

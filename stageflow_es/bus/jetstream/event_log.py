@@ -14,6 +14,7 @@ from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, check_session_id, is_session_id
 from stageflow_es.engine.ports import Refused, StoredEvent
+from stageflow_es.engine.vitals import Commits
 
 _HEADERS = 512
 """More than the headers of an append take of the server's max_payload."""
@@ -38,6 +39,10 @@ class JetStreamEventLog:
         self._check(append)
         self._commit.submit(append)
         return await append.answer
+
+    def commits(self) -> Commits:
+        """What became durable since this was asked last."""
+        return self._commit.tally.take()
 
     async def head(self, session: str) -> StoredEvent | None:
         if not is_session_id(session):

@@ -15,12 +15,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from itertools import count
+from time import monotonic
 
 from stageflow_es.bus.jetstream.frames import Message, atomic_batch, frame
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import WRONG_SEQUENCE, ApiError, Link, checked
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSequence
+from stageflow_es.engine.vitals import Tally
 
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
@@ -66,6 +68,7 @@ class GroupCommit:
         self._batch_ids = (f"{batch_prefix}-{number}".encode() for number in count(1))
         self._heads = heads
         self._owner = owner
+        self.tally = Tally(monotonic)
         self._pending: deque[Append] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -88,8 +91,10 @@ class GroupCommit:
     async def _run(self) -> None:
         while True:
             chosen = self._choose(await self._room())
+            began = monotonic()
             try:
                 await self._commit(chosen)
+                self.tally.round(sum(len(append.events) for append in chosen), began)
             except Exception as error:
                 unknown = error if isinstance(error, Unanswered) else Unanswered(f"a bug on our side: {error!r}")
                 for append in chosen:

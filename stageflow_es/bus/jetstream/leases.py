@@ -11,12 +11,21 @@ from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, token
 from stageflow_es.engine.ports import WrongSequence
+from stageflow_es.engine.vitals import Vitals
 
 _log = logging.getLogger(__name__)
 
 
 class _Holder(msgspec.Struct, frozen=True):
     engine: str
+
+
+class _Member(msgspec.Struct, frozen=True):
+    engine: str
+    vitals: Vitals = Vitals()
+
+
+_members = msgspec.json.Decoder(_Member)
 
 
 class JetStreamLeases:
@@ -42,14 +51,15 @@ class JetStreamLeases:
         except WrongSequence as error:
             _log.debug("%s released partition %d late: %s", owner, partition, error)
 
-    async def announce(self, engine: str) -> None:
-        await self._bucket.put(_member(engine), msgspec.json.encode(_Holder(engine)), ttl=self._ttl)
+    async def announce(self, engine: str, vitals: Vitals) -> None:
+        await self._bucket.put(_key(engine), msgspec.json.encode(_Member(engine, vitals)), ttl=self._ttl)
 
     async def withdraw(self, engine: str) -> None:
-        await self._bucket.delete(_member(engine))
+        await self._bucket.delete(_key(engine))
 
-    async def members(self) -> list[str]:
-        return sorted(_engine(stored.data) for _, stored in await self._bucket.under("member"))
+    async def members(self) -> dict[str, Vitals]:
+        found = [_members.decode(stored.data) for _, stored in await self._bucket.under("member")]
+        return {member.engine: member.vitals for member in sorted(found, key=lambda one: one.engine)}
 
     async def _put(self, partition: int, owner: str, expected: int) -> int | None:
         data = msgspec.json.encode(_Holder(owner))
@@ -63,7 +73,7 @@ def _lease(partition: int) -> str:
     return f"lease.{partition}"
 
 
-def _member(engine: str) -> str:
+def _key(engine: str) -> str:
     return f"member.{token(engine)}"
 
 

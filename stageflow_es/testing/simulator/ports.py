@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from stageflow_es.engine.ports import Checkpoint, CommandKind, Reader, StoredEvent, Unanswered
+from stageflow_es.engine.vitals import Commits, Vitals
 from stageflow_es.testing.simulator.network import Line
 from stageflow_es.testing.simulator.server import Server
 from stageflow_es.testing.simulator.snapshots import SimulatedSnapshots
@@ -32,6 +33,9 @@ class SimulatedBus:
 
     async def publish(self, kind: CommandKind, session: str, data: bytes, id: str | None = None) -> int:
         raise AssertionError("an engine sends no commands")
+
+    def commits(self) -> Commits:
+        return Commits()
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -223,17 +227,17 @@ class _Leases(_Port):
     async def release(self, partition: int, owner: str, revision: int) -> None:
         await self._ask(f"release {partition}", lambda: self._bus.leases.release(partition, owner, revision))
 
-    async def announce(self, engine: str) -> None:
-        await self._ask("announce", lambda: self._bus.leases.announce(engine))
+    async def announce(self, engine: str, vitals: Vitals) -> None:
+        await self._ask("announce", lambda: self._bus.leases.announce(engine, vitals))
 
     async def withdraw(self, engine: str) -> None:
         await self._ask("withdraw", lambda: self._bus.leases.withdraw(engine))
 
-    async def members(self) -> list[str]:
-        async def members() -> list[str]:
+    async def members(self) -> dict[str, Vitals]:
+        async def members() -> dict[str, Vitals]:
             found = await self._bus.leases.members()
             if len(found) > 1 and self._line.weather.strikes("stale_members", 0.1):
-                found.remove(self._line.random.choice(found))
+                del found[self._line.random.choice(list(found))]
             return found
 
         return await self._ask("members", members)
