@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 from stageflow_es.pipeline import Catalog, Rule, compile_rule, condition_data
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
+from stageflow_es.session.paths import copy
 from stageflow_es.stages import BaseStage, Context, catalog, get_stage
 
 
@@ -208,8 +209,12 @@ class Pipeline:
     def from_dict(cls, data: Any, *, stages: Catalog | None = None) -> Self:
         """The pipeline of a definition. Raises DefinitionError, which is a ValueError, with everything that is wrong
         with it. `stages`: those it may use, if not the registered ones."""
-        compiled = CompiledPipeline.from_dict(data, stages=catalog() if stages is None else stages)
-        raw = compiled.raw
+        return cls.of(CompiledPipeline.from_dict(data, stages=catalog() if stages is None else stages))
+
+    @classmethod
+    def of(cls, compiled: CompiledPipeline) -> Self:
+        """A compiled pipeline as StageFlow's users know it."""
+        raw = copy(compiled.raw)
         pipeline = cls(raw["entry"], [], raw.get("metadata"), raw, raw.get("subpipelines"))
         pipeline._nodes = None
         pipeline.__dict__["compiled"] = compiled

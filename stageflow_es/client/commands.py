@@ -23,6 +23,7 @@ from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries
 from stageflow_es.engine.ports import CommandKind, Refused, Unanswered
 from stageflow_es.errors import CommandRejected, OperatorError, Problem
+from stageflow_es.pipeline.values import encode
 from stageflow_es.session.wire import Rejection
 
 LOOK_AFTER = 1.0
@@ -69,7 +70,10 @@ class Sender:
         if not is_session_id(session):
             message = f"session id {session[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
             raise CommandRejected([Problem(message=message)])
-        data = msgspec.json.encode(body)
+        try:
+            data = encode(body)
+        except ValueError as problem:
+            raise CommandRejected([Problem(message=f"the command is not JSON: {problem}")]) from None
         key = id or f"{session}-{token_hex(8)}"
         if not wait:
             return await self._store(kind, session, data, key)

@@ -10,10 +10,11 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from traceback import format_exc
+from typing import Protocol
 
 from stageflow_es.engine.debts import Debts
-from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem
+from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem, refusing
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import EventLog, Refused, Timers, Unanswered, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
@@ -35,12 +36,10 @@ log = logger(__name__)
 
 STALE_PAUSE = 0.05
 LONGEST_PAUSE = 30.0
+HOPELESS = 3
+FRAMES = -8
+"""Of a fault of ours, the innermost frames that are logged, without the values in them."""
 LONGEST_DOUBT = 1.0
-
-
-def refusing(command: cmd.BusCommand, problems: tuple[Problem, ...], body: dict[str, Any]) -> cmd.Refuse:
-    """What a command becomes when it is refused before the core sees it."""
-    return cmd.Refuse(at=command.at, by=command.by, seq=command.seq, id=command.id, problems=problems, body=body)
 
 
 class Host(Protocol):
@@ -197,7 +196,7 @@ class Actor:
                     pass
                 self._failures = 0
             except Exception:
-                log.exception("actor_crashed", session=self.session)
+                log.error("actor_crashed", session=self.session, error=format_exc(FRAMES))
                 await self._recover()
                 continue
             self.host.busy(self, self.workers.busy)
@@ -281,16 +280,30 @@ class Actor:
             if item is None and not due:
                 break
             command = cmd.Advance(at=self.host.at(), by=self.host.name) if item is None else item.command
-            events = self._ask(state, item, command)
+            try:
+                events = self._ask(state, item, command)
+                sealed = [seal(state, event) for event in events or ()]
+            except Exception as problem:
+                if data:
+                    break
+                self._undecidable(problem)
+                continue
             if events is None:
                 break
-            for event in events:
-                data.append(seal(state, event))
+            data += sealed
             if item is not None and (not events or not (due or self._more_follows(state, command))):
                 dealt += 1
                 if self._careful and data:
                     break
         return data, dealt
+
+    def _undecidable(self, problem: Exception) -> None:
+        """Deciding failed. Where reading the log again did not help, whatever led to it is given up: no session is
+        stuck for ever."""
+        if self._failures < HOPELESS:
+            raise problem
+        log.error("given_up", session=self.session, error=format_exc(FRAMES))
+        self._give_up(cmd.UNRECORDABLE, f"what follows from this cannot be recorded: {type(problem).__name__}")
 
     def _more_follows(self, state: State, command: cmd.Command) -> bool:
         """Whether a command that led to an event just now is not dealt with by that: a wait may refuse several kept
@@ -304,7 +317,8 @@ class Actor:
         try:
             answer = decide(state, command, self.host.catalog)
         except Exception:
-            log.exception("decide_failed", session=self.session, command=type(command).__name__)
+            name = type(command).__name__
+            log.error("decide_failed", session=self.session, command=name, error=format_exc(FRAMES))
             if not isinstance(item, BusItem) or isinstance(command, cmd.Refuse):
                 raise
             problems = (Problem(message=UNDECIDED),)
@@ -353,23 +367,16 @@ class Actor:
         if not self._careful:
             self._careful = True
             return
-        message = f"what follows from this cannot be stored: {problem}"
+        self._give_up(cmd.TOO_LARGE, f"what follows from this cannot be stored: {problem}")
+
+    def _give_up(self, error_type: str, message: str) -> None:
+        """Fail the run, reject the command, or failing those end the session, that leads to what cannot be."""
+        host = self.host
         if not self._inbox:
-            host = self.host
-            self.post(
-                ReportItem(cmd.GiveUp(at=host.at(), by=host.name, error_type=cmd.TOO_LARGE, message=message), None)
-            )
+            self.post(ReportItem(cmd.GiveUp(at=host.at(), by=host.name, error_type=error_type, message=message), None))
             return
-        item = self._inbox[0]
-        match item:
-            case BusItem():
-                item.command = refusing(item.bus_command, (Problem(message=message),), {})
-            case ReportItem(command=cmd.RunReport() as report):
-                item.command = cmd.FailStage(
-                    at=report.at, by=report.by, run=report.run, error_type=cmd.TOO_LARGE, message=message
-                )
-            case _:
-                raise Bug(f"session {self.session}: {message}")
+        if not self._inbox[0].fail(error_type, message):
+            raise Bug(f"session {self.session}: {message}")
 
     def _settle(self, item: Item) -> None:
         if isinstance(item, BusItem):

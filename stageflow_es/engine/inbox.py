@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stageflow_es.engine.ports import Fire
+from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import State
+from stageflow_es.session import commands as cmd
 from stageflow_es.session.commands import BusCommand, Command
 
 if TYPE_CHECKING:
     from stageflow_es.engine.runner import StageRun
+
+
+def refusing(command: BusCommand, problems: tuple[Problem, ...], body: dict[str, Any]) -> cmd.Refuse:
+    """What a command becomes when it is refused before the core sees it."""
+    return cmd.Refuse(at=command.at, by=command.by, seq=command.seq, id=command.id, problems=problems, body=body)
 
 
 class Item:
@@ -28,6 +35,11 @@ class Item:
     def settle(self) -> None: ...
 
     def abandon(self) -> None: ...
+
+    def fail(self, error_type: str, message: str) -> bool:
+        """Become a refusal, or the failure of the run it reports on, when what it leads to cannot be recorded; False:
+        it cannot."""
+        return False
 
 
 class BusItem(Item):
@@ -49,6 +61,12 @@ class BusItem(Item):
 
     def settle(self) -> None:
         self._handled()
+
+    def fail(self, error_type: str, message: str) -> bool:
+        if isinstance(self.command, cmd.Refuse):
+            return False
+        self.command = refusing(self.bus_command, (Problem(message=message),), {})
+        return True
 
 
 class FireItem(Item):
@@ -78,6 +96,15 @@ class ReportItem(Item):
     def overtaken(self, state: State) -> bool:
         """Whether another engine has taken the run to where it rests, so that this report is too late."""
         return self.run is not None and self.run.overtaken(state)
+
+    def fail(self, error_type: str, message: str) -> bool:
+        report = self.command
+        if not isinstance(report, cmd.RunReport) or (
+            isinstance(report, cmd.FailStage) and report.error_type == error_type
+        ):
+            return False
+        self.command = cmd.FailStage(at=report.at, by=report.by, run=report.run, error_type=error_type, message=message)
+        return True
 
     def settle(self) -> None:
         if self.done is not None and not self.done.done():

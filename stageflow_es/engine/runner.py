@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from stageflow_es.engine.awaiting import never_awaits
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import SessionView, plain
 from stageflow_es.engine.stopwatch import Stopwatch
-from stageflow_es.engine.threads import ThreadRuntime, run_in_thread
+from stageflow_es.engine.threads import ThreadRuntime, called_alone
+from stageflow_es.errors import StageError
 from stageflow_es.pipeline import StageNode
+from stageflow_es.pipeline.values import is_text, shown
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
+from stageflow_es.session.runs import MAX_SECONDS
 from stageflow_es.session.state import Record, Run
 from stageflow_es.stages import BaseStage
 from stageflow_es.stages.runtime import StageRuntime
@@ -63,7 +67,7 @@ class StageRun:
         self.instance = instance
         self.id = run.id(path)
         self.attempt = run.attempt
-        self.session = SessionView(actor, state, path)
+        self.session = SessionView(self, actor, state, path)
         self._actor = actor
         self._run = run
         self._node = node
@@ -141,7 +145,9 @@ class StageRun:
             raise AssertionError(f"{self.name} awaited")
         except StopIteration:
             report = self._completion()
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             report = self._failure(type(error).__name__, _text(error))
         finally:
             watched.doing = None
@@ -157,6 +163,7 @@ class StageRun:
 
     def _let_go(self) -> None:
         """Forget what points back here: without cycles nothing waits for a collection."""
+        self.session.release()
         if self._stopwatch is not None:
             self._stopwatch.end()
         self._task = self.instance = self._stopwatch = None
@@ -172,7 +179,9 @@ class StageRun:
                     self._finish(self._failure("CancelledError", "the stage was cancelled from inside"))
                 raise
             report = self._failure("TimeoutError", f"ran longer than {self._stage.timeout} s", timed_out=True)
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             report = self._failure(type(error).__name__, _text(error))
         self._finish(report)
 
@@ -184,13 +193,14 @@ class StageRun:
             raise asyncio.CancelledError
 
     async def _run_stage(self) -> None:
-        loop = asyncio.get_running_loop()
-        runtime: StageRuntime = ThreadRuntime(self, loop) if self._stage.blocking else self
-        stage = self._bind(runtime)
-        self._time.start()
         if self._stage.blocking:
-            await run_in_thread(stage)
+            runtime = ThreadRuntime(self, asyncio.get_running_loop())
+            stage = self._bind(runtime)
+            self._time.start()
+            await runtime.run(stage)
         else:
+            stage = self._bind(self)
+            self._time.start()
             await stage.run()
 
     def _bind(self, runtime: StageRuntime) -> BaseStage:
@@ -229,8 +239,8 @@ class StageRun:
             at=self._actor.host.at(),
             by=self._actor.host.name,
             run=self.id,
-            error_type=kind,
-            message=message,
+            error_type=shown(kind),
+            message=shown(message),
             timed_out=timed_out,
             retries=stage.retries,
             delay=stage.retry_delay,
@@ -252,7 +262,10 @@ class StageRun:
     def emit(self, name: str, payload: dict[str, Any]) -> None:
         key, record = self._call("emit", name)
         if record is None:
-            self._report(cmd.EmitEvent, key=key, name=name, payload=plain(payload, f"the payload of event {name!r}"))
+            carried = plain(payload, f"the payload of event {name!r}")
+            if not isinstance(carried, dict):
+                raise StageError(f"the payload of event {name!r} must be an object")
+            self._report(cmd.EmitEvent, key=key, name=name, payload=carried)
 
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
         key, record = self._call("step", name)
@@ -264,6 +277,8 @@ class StageRun:
         return copy(record.value)
 
     async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:
+        if timeout is not None:
+            timeout = _seconds(timeout, "the timeout of a wait")
         key, record = self._call("wait", type_)
         if record is None:
             await self._durably(cmd.OpenWait, key=key, type=type_, schema=schema, timeout=timeout, alone=self._alone())
@@ -271,18 +286,21 @@ class StageRun:
         return copy(value) if isinstance(value, dict) else None
 
     async def sleep(self, seconds: float) -> None:
+        seconds = _seconds(seconds, "the time to sleep")
         key, record = self._call("sleep", "")
         if record is None:
-            await self._durably(cmd.StartSleep, key=key, seconds=float(seconds), alone=self._alone())
+            await self._durably(cmd.StartSleep, key=key, seconds=seconds, alone=self._alone())
         await self._answer(key)
 
     def _alone(self) -> bool:
         """Whether the stage itself makes the call, and not a task it runs beside other things."""
-        return self._stage.blocking or asyncio.current_task() is self._task
+        return called_alone.get() if self._stage.blocking else asyncio.current_task() is self._task
 
     def _call(self, kind: str, name: str) -> tuple[str, Record | None]:
         if self._dead:
             raise asyncio.CancelledError
+        if not is_text(name):
+            raise StageError(f"a stage cannot {kind} {name!a}: that is no text")
         call = f"{kind}:{name}"
         count = self._occurrences.get(call, 0)
         self._occurrences[call] = count + 1
@@ -341,6 +359,17 @@ class StageRun:
                 future.set_result(None)
         if self._waiting and self not in self._actor.host.waiting:
             self._may_park()
+
+
+def _seconds(given: Any, what: str) -> float:
+    """A number of seconds as it can be recorded; however long, it is a number."""
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError, OverflowError):
+        seconds = nan
+    if isnan(seconds) or isinstance(given, str):
+        raise StageError(f"{what} must be a number of seconds, not {given!a}")
+    return min(max(seconds, 0.0), MAX_SECONDS)
 
 
 def _text(error: BaseException) -> str:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stageflow_es.errors import StageError
+from stageflow_es.pipeline.values import encode, is_text
 from stageflow_es.session.cursor import look
 from stageflow_es.session.paths import MISSING, Frame, copy, parse, read
 from stageflow_es.session.state import Scope, State
-from stageflow_es.stages import DotDict
+from stageflow_es.stageflow import Pipeline
+from stageflow_es.stages import DotDict, Event
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
+    from stageflow_es.stages.runtime import StageRuntime
 
 
 def plain(value: Any, what: str) -> Any:
     """A value as JSON has it, detached from the stage's own. Raises StageError when it is not JSON."""
-    if value is None or type(value) in (str, int, bool):
+    if value is None or type(value) is bool or (type(value) is str and value.isascii()):
         return value
     try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return msgspec.json.decode(encode(value))
+    except ValueError as error:
         raise StageError(f"{what} is not JSON: {error}") from None
 
 
@@ -52,6 +56,8 @@ class StageContext:
 
     def set(self, path: str, value: Any) -> None:
         """Write when the stage completes. Raises PathError at once when the path cannot be written."""
+        if not is_text(path):
+            raise StageError(f"{path!a} is no context path")
         value = plain(value, f"the value for {path!r}")
         if "." in path or path == "payload":
             self._frame().fork().write(path, value)
@@ -88,13 +94,37 @@ def latest(inputs: Sequence[dict[str, Any]], type_: str | None) -> dict[str, Any
 class SessionView:
     """`self.session` of a stage."""
 
-    __slots__ = ("_actor", "_state", "context", "id")
+    __slots__ = ("_actor", "_path", "_run", "_state", "context", "id")
 
-    def __init__(self, actor: Actor, state: State, path: str) -> None:
+    def __init__(self, run: StageRuntime, actor: Actor, state: State, path: str) -> None:
         self.id = state.session
         self.context = StageContext(actor, state, path)
+        self._run: StageRuntime | None = run
         self._actor = actor
         self._state = state
+        self._path = path
+
+    def release(self) -> None:
+        """The run is over: nothing can be done through this any more."""
+        self._run = None
+
+    def _calls(self) -> StageRuntime:
+        if self._run is None:
+            raise asyncio.CancelledError
+        return self._run
+
+    def emit(self, event: Event) -> None:
+        """Record an event of the stage's own, as the stage's `emit` does: its type and payload."""
+        self._calls().emit(event.type, event.payload)
+
+    async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None:
+        """Wait for an input of any type, as the stage's `wait_input` does for the types it declares."""
+        return await self._calls().wait_input(type_, timeout, None)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline the stage's node is in."""
+        return Pipeline.of(self._state.scopes[self._path].pipeline)
 
     @property
     def input_history(self) -> Sequence[dict[str, Any]]:

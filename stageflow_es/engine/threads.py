@@ -1,7 +1,7 @@
-"""Stages that block: run in a thread with an event loop of its own, their durable calls made on the engine's.
+"""Stages that block: each runs in a thread with an event loop of its own, its durable calls made on the engine's.
 
-A thread cannot be ended from outside. When its run is cancelled, its next call raises, and what it returns is not
-recorded.
+A thread cannot be ended from outside. When its run is cancelled, whatever it awaits is cancelled; while it blocks, its
+next call raises; and what it returns is not recorded. No run waits for another's thread, nor the process's end for any.
 """
 
 from __future__ import annotations
@@ -9,12 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import ContextVar
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
-from stageflow_es.stages import BaseStage
+from stageflow_es.errors import StageError
+from stageflow_es.stages import BaseStage, Event
 from stageflow_es.stages.runtime import ContextView, StageRuntime, StageSession
 
 T = TypeVar("T")
+
+called_alone: ContextVar[bool] = ContextVar("called_alone", default=True)
+"""Whether the stage itself makes the call that is under way, and not a task it runs beside other things."""
 
 
 class _Caller:
@@ -22,6 +29,8 @@ class _Caller:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.main: asyncio.Task[Any] | None = None
+        """The stage's own task in its thread."""
 
     def now(self, function: Callable[..., T], *args: Any) -> T:
         """The result of a plain call made on the loop."""
@@ -38,6 +47,7 @@ class _Caller:
 
     async def later(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of a coroutine run on the loop."""
+        called_alone.set(asyncio.current_task() is self.main)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
 
@@ -67,6 +77,16 @@ class ThreadSession:
         self.context: ContextView = ThreadContext(session.context, caller)
         self._session = session
         self._caller = caller
+
+    @property
+    def pipeline(self) -> Any:
+        return self._caller.now(lambda: self._session.pipeline)
+
+    def emit(self, event: Event) -> None:
+        self._caller.now(self._session.emit, event)
+
+    async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None:
+        return await self._caller.later(_coroutine(self._session.wait_input(type_, timeout)))
 
     @property
     def input_history(self) -> Sequence[dict[str, Any]]:
@@ -112,15 +132,58 @@ class ThreadRuntime:
     def complete(self, outputs: dict[str, Any]) -> None:
         self._caller.now(self._runtime.complete, outputs)
 
+    async def run(self, stage: BaseStage) -> None:
+        """Run a stage that was bound to this, and return or raise as its `run` does. Cancelled, it cancels the stage
+        and does not wait for it."""
+        thread = _StageThread(stage, self._caller)
+        thread.start()
+        try:
+            await asyncio.wrap_future(thread.outcome)
+        except asyncio.CancelledError:
+            thread.cancel()
+            raise
+
+
+class _StageThread(Thread):
+    """A thread that runs one stage to its `outcome`."""
+
+    def __init__(self, stage: BaseStage, caller: _Caller) -> None:
+        super().__init__(name=f"stage {stage.stage_name} at node {stage.stage_id}", daemon=True)
+        self.outcome: Future[None] = Future()
+        self._stage = stage
+        self._caller = caller
+        self._lock = Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._cancelled = False
+
+    def run(self) -> None:
+        if not self.outcome.set_running_or_notify_cancel():
+            return
+        try:
+            asyncio.run(self._run_stage())
+        except KeyboardInterrupt:  # not the user's: those go to the main thread
+            self.outcome.set_exception(StageError("the stage raised KeyboardInterrupt"))
+        except BaseException as error:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(None)
+
+    async def _run_stage(self) -> None:
+        with self._lock:
+            self._caller.main = asyncio.current_task()
+            self._loop = asyncio.get_running_loop()
+            if self._cancelled:
+                raise asyncio.CancelledError
+        await self._stage.run()
+
+    def cancel(self) -> None:
+        """Cancel what the stage awaits, now or next. May be called from any thread."""
+        with self._lock:
+            self._cancelled = True
+            if self._loop is not None and self._caller.main is not None:
+                with suppress(RuntimeError):  # the loop is closed: the stage is through
+                    self._loop.call_soon_threadsafe(self._caller.main.cancel)
+
 
 async def _coroutine(work: Awaitable[T]) -> T:
     return await work
-
-
-async def run_in_thread(stage: BaseStage) -> None:
-    """Run a stage that was bound to a `ThreadRuntime`, and return or raise as its `run` does."""
-
-    def work() -> None:
-        asyncio.run(stage.run())
-
-    await asyncio.to_thread(work)

@@ -10,9 +10,9 @@ import msgspec
 
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline.pointers import below, kind_of
+from stageflow_es.pipeline.values import MAX_DEPTH, may_be_deep, unfit
 
 MAX_BYTES: Final = 8 * 1024 * 1024
-MAX_DEPTH: Final = 200
 MAX_BITS: Final = 14_000
 MAX_VISITS: Final = 2_000_000
 
@@ -25,6 +25,8 @@ def json_problems(data: object) -> list[Problem]:
             message = f"a definition may be {MAX_BYTES:,} bytes long at most, this is {len(encoded):,}"
             return [Problem(message=message)]
         decoded = msgspec.json.decode(encoded)
+        if may_be_deep(encoded) and unfit(decoded, MAX_BYTES):
+            return [Problem(message=f"a definition may be nested {MAX_DEPTH} levels deep at most")]
         if decoded == data and msgspec.json.encode(decoded) == encoded:
             return []
     except Exception as problem:

@@ -9,7 +9,7 @@ width and precision; `!s`, `!r` and `!a` convert first; `{{` and `}}` are braces
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,8 @@ MAX_WIDTH: Final = 1_000
 MAX_PRECISION: Final = 100
 MAX_OUTPUT: Final = 1_048_576
 """Characters of a rendered text."""
+LEAST: Final = 8
+"""What a value within a value counts for in characters, whatever it is."""
 
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
 _FIELD = re.compile(r"(?P<lookup>[^{}!:]*)(?:!(?P<conversion>[^{}:]*))?(?::(?P<spec>[^{}]*))?")
@@ -47,7 +49,7 @@ class Placeholder(msgspec.Struct, frozen=True):
     def write(self, values: Mapping[str, Any]) -> str:
         """Its text for these values. Raises RuleError where there is no value, or none that can be written so."""
         value = self._value(values)
-        if isinstance(value, str) and len(value) > MAX_OUTPUT:
+        if _is_long(value):
             raise RuleError(f"{self.source}: the text is longer than {MAX_OUTPUT:,} characters")
         try:
             if self.conversion is not None:
@@ -69,6 +71,39 @@ class Placeholder(msgspec.Struct, frozen=True):
         return value
 
 
+def _is_long(value: Any) -> bool:
+    """Whether a JSON value is so large that its text may be too long to be made at all."""
+    left = MAX_OUTPUT
+    pending = [value]
+    while pending and left >= 0:
+        item = pending.pop()
+        left -= len(item) if isinstance(item, str) else LEAST
+        if isinstance(item, (list, dict)):
+            left -= LEAST * len(item)
+            if left >= 0:
+                pending.extend(item if isinstance(item, list) else (*item, *item.values()))
+    return left < 0
+
+
+def text_of(value: Any) -> str:
+    """A JSON value as `str` writes it. Raises RuleError when that would be longer than `MAX_OUTPUT`."""
+    if _is_long(value) or len(text := str(value)) > MAX_OUTPUT:
+        raise RuleError(f"the text is longer than {MAX_OUTPUT:,} characters")
+    return text
+
+
+def joined(texts: Iterable[str], separator: str = "") -> str:
+    """Texts joined to one. Raises RuleError when that is longer than `MAX_OUTPUT`."""
+    written: list[str] = []
+    length = 0
+    for text in texts:
+        length += len(text) + (len(separator) if written else 0)
+        if length > MAX_OUTPUT:
+            raise RuleError(f"the text is longer than {MAX_OUTPUT:,} characters")
+        written.append(text)
+    return separator.join(written)
+
+
 class Template:
     """A compiled template. `names`: the values it needs, each once, in order."""
 
@@ -81,15 +116,7 @@ class Template:
     def render(self, values: Mapping[str, Any]) -> str:
         """The text with every placeholder replaced. `values` are JSON values by name. Raises RuleError where a value
         is missing, cannot be written as wanted, or the text grows beyond `MAX_OUTPUT`."""
-        written: list[str] = []
-        length = 0
-        for part in self._parts:
-            text = part if isinstance(part, str) else part.write(values)
-            length += len(text)
-            if length > MAX_OUTPUT:
-                raise RuleError(f"the rendered text is longer than {MAX_OUTPUT:,} characters")
-            written.append(text)
-        return "".join(written)
+        return joined(part if isinstance(part, str) else part.write(values) for part in self._parts)
 
 
 def compile_template(text: str) -> Template:

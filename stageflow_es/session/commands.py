@@ -18,6 +18,8 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 TOO_LARGE = "TooLarge"
 """The error type of what the bus cannot store for its size."""
+UNRECORDABLE = "Unrecordable"
+"""The error type of what cannot be recorded by a fault of ours."""
 
 
 class RunId(msgspec.Struct, frozen=True, gc=False):

@@ -18,6 +18,11 @@ from stageflow_es.errors import PathError
 
 Path = tuple[str, ...]
 
+MAX_PARTS: Final = 32
+"""Parts of a path that is written."""
+MAX_DIGITS: Final = 16
+"""Digits of a list's index."""
+
 
 class _Missing:
     __slots__ = ()
@@ -104,6 +109,8 @@ class Frame:
     def write(self, path: str, value: Any) -> None:
         """Put a value at a path. Raises PathError and changes nothing where the path cannot be written."""
         parts = parse(path)
+        if len(parts) > MAX_PARTS:
+            raise PathError(f"cannot write a path of {len(parts)} parts: {MAX_PARTS} is the most")
         if not parts:
             if not isinstance(value, dict):
                 raise PathError("the whole context can only be replaced by an object")
@@ -163,7 +170,7 @@ def _check(value: Any, parts: Path, path: str) -> None:
     """Raise PathError unless `parts` can be written below `value`."""
     for depth, part in enumerate(parts):
         if isinstance(value, list):
-            if not (part.isascii() and part.isdigit()) or int(part) > len(value):
+            if not (part.isascii() and part.isdigit() and len(part) < MAX_DIGITS) or int(part) > len(value):
                 raise PathError(f"cannot write {path!r}: {part!r} is not an index of the list of {len(value)}")
             value = value[int(part)] if int(part) < len(value) else MISSING
         elif isinstance(value, dict):

@@ -32,7 +32,7 @@ def derive(state: State, event: ev.AnyEvent) -> ev.Event | None:
     Changes nothing. What `decide` raises on the strangest of values comes out.
     """
     match event:
-        case ev.SessionFailed(error=ev.ErrorInfo(type=cmd.TOO_LARGE)):
+        case ev.SessionFailed(error=ev.ErrorInfo(type=cmd.TOO_LARGE | cmd.UNRECORDABLE)):
             return _given_up(state, event)
         case ev.CommandRejected():
             return _rejection(state, event)
@@ -221,7 +221,7 @@ def _refused_from_buffer(state: State, event: ev.InputRejected) -> ev.Event | No
 
 
 def _given_up(state: State, event: ev.SessionFailed) -> ev.Event | None:
-    """A failure for want of room: what was due is what could not be stored."""
+    """What was due could not be stored, for want of room or by a fault."""
     due = _answer(state, _advance(event))
     if due is None or due == event:
         return due

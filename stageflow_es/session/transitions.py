@@ -17,6 +17,7 @@ from stageflow_es.pipeline import (
     TerminalNode,
     condition_data,
 )
+from stageflow_es.pipeline.values import unfit
 from stageflow_es.session import cursor
 from stageflow_es.session import events as ev
 from stageflow_es.session.commands import Command
@@ -130,9 +131,10 @@ def _start_map(state: State, command: Command, scope: Scope, node: MapNode) -> e
 def _start_subpipeline(state: State, command: Command, scope: Scope, node: SubpipelineNode) -> ev.Event:
     envelope = {**stamp(state, command), "scope": scope.path, "node": node.id}
     try:
-        cursor.child_frame(scope, node)
-    except PathError as problem:
-        error = _error(scope, "PathError", str(problem))
+        if problem := unfit(cursor.child_frame(scope, node).root):
+            raise PathError(f"what the subpipeline is given: {problem}")
+    except PathError as refused:
+        error = _error(scope, "PathError", str(refused))
         return ev.SubpipelineCompleted(**envelope, subpipeline_id=node.subpipeline_id, error=error)
     return ev.SubpipelineStarted(**envelope, subpipeline_id=node.subpipeline_id)
 
@@ -152,6 +154,8 @@ def _return_from_child(state: State, command: Command, scope: Scope, terminal: T
     node = cursor.node_of(parent)
     assert isinstance(node, SubpipelineNode)
     artifacts = _artifacts(scope, terminal)
+    problem = unfit(artifacts)
+    artifacts = {} if problem else artifacts
     envelope = {
         **stamp(state, command),
         "scope": parent.path,
@@ -161,6 +165,9 @@ def _return_from_child(state: State, command: Command, scope: Scope, terminal: T
         "artifacts": artifacts,
     }
     error = None
+    if problem:
+        error = _error(parent, "TooLarge", f"what the subpipeline leaves behind: {problem}")
+        return ev.SubpipelineCompleted(**envelope, error=error)
     absent = [name for name in node.artifact_outputs.values() if name not in artifacts]
     if absent:
         message = f"subpipeline {node.subpipeline_id!r} ended at {terminal.id!r} without artifact {absent[0]!r}"
@@ -181,6 +188,8 @@ def _leave_join(state: State, command: Command, scope: Scope, error: ev.ErrorInf
     envelope = {**stamp(state, command), "scope": scope.path, "node": node.id, "error": error}
     if isinstance(node, MapNode):
         outputs = {} if error else _outputs(scope, node)
+        if problem := unfit(outputs):
+            outputs, envelope["error"] = {}, _error(scope, "TooLarge", f"what the iteration leaves behind: {problem}")
         return ev.IterationCompleted(**envelope, index=scope.index, outputs=outputs)
     return ev.BranchCompleted(**envelope, branch=scope.key)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from stageflow_es.errors import Problem
+from stageflow_es.pipeline.values import MAX_BYTES, may_be_deep, unfit
 from stageflow_es.session.commands import ACTIONS, Action
 
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -120,6 +121,8 @@ def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Probl
         return [_problem(kind, str(problem))]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         return [Problem(message=f"the body is not JSON: {problem}")]
+    if may_be_deep(data) and (too_much := unfit(msgspec.json.decode(data), MAX_BYTES)):
+        return [Problem(message=f"the body is too much: {too_much}")]
     if body.session is not None and body.session != session:
         message = f"the body names session {body.session!r}, the subject {session!r}"
         return [Problem(path="/session", message=message)]

@@ -43,10 +43,12 @@ _KEYS = {"description", "arguments", "config", "outputs"}
 def _load(text: str) -> Any:
     import yaml
 
-    try:
-        return yaml.safe_load(cleandoc(text))
-    except (yaml.YAMLError, ValueError, RecursionError):  # prose may look like a date that is none, or a deep nest
-        return None
+    for spelled in (text, cleandoc(text)):  # as it stands, and with the first line at the margin of the others
+        try:
+            return yaml.safe_load(spelled)
+        except (yaml.YAMLError, ValueError, RecursionError):  # prose may look like a date that is none, or a deep nest
+            continue
+    return None
 
 
 def _fields(raw: Any) -> Fields:
@@ -60,9 +62,16 @@ def _fields(raw: Any) -> Fields:
             fields.append(_field(str(item), {}))
         elif "name" in item:
             fields.append(_field(str(item["name"]), {key: value for key, value in item.items() if key != "name"}))
+        elif len(named := item.keys() - _ATTRIBUTES) == 1:  # `- total: number`, and maybe `optional: true` below it
+            (name,) = named
+            spec = item[name] if isinstance(item[name], dict) else {"type": item[name]}
+            fields.append(_field(str(name), {key: item[key] for key in _ATTRIBUTES & item.keys()} | spec))
         else:
             fields += [_field(str(name), spec) for name, spec in item.items()]
     return fields
+
+
+_ATTRIBUTES = {"optional", "description", "default"}
 
 
 def _field(name: str, spec: Any) -> dict[str, Any]:

@@ -20,9 +20,11 @@ _specs: WeakKeyDictionary[type[BaseStage], StageSpec] = WeakKeyDictionary()
 
 def register_stage(name: str) -> Callable[[S], S]:
     """Register a class under a name. Raises ValueError when another class has it; the same class of a module, defined
-    again by a reload, takes its own place."""
+    again by a reload, takes its own place. Raises TypeError when it is no stage."""
 
     def register(stage: S) -> S:
+        if not (isinstance(stage, type) and issubclass(stage, BaseStage)):
+            raise TypeError(f"{stage!r} cannot be registered as stage {name!r}: it is no subclass of BaseStage")
         known = _stages.get(name)
         if known is not None and (_origin(known) != _origin(stage) or "<locals>" in stage.__qualname__):
             raise ValueError(f"stage {name!r} is registered already, by {'.'.join(_origin(known))}")

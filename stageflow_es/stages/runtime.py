@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from stageflow_es.stages.messages import Event
+
 
 class ContextView(Protocol):
     """The context of the run's scope by dotted path. Values are copied in and out."""
@@ -29,6 +31,13 @@ class StageSession(Protocol):
 
     @property
     def context(self) -> ContextView: ...
+
+    @property
+    def pipeline(self) -> Any: ...
+
+    def emit(self, event: Event) -> None: ...
+
+    async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None: ...
 
     @property
     def input_history(self) -> Sequence[dict[str, Any]]: ...

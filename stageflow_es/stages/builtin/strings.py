@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stageflow_es.pipeline.templates import compile_template
+from stageflow_es.pipeline.templates import compile_template, joined, text_of
 from stageflow_es.stages.base import BaseStage
 from stageflow_es.stages.builtin.choice import expect, given
 from stageflow_es.stages.registry import register_stage
@@ -31,10 +31,10 @@ class ConcatStage(BaseStage):
         values = {**self.config, **given(self)}
         parts = expect(values.get("parts", []), list, "ConcatStage's parts")
         separator = expect(values.get("separator", ""), str, "ConcatStage's separator")
-        self.set_outputs({self.config.get("output_key", "value"): separator.join(map(self._text, parts))})
+        self.set_outputs({self.config.get("output_key", "value"): joined(map(self._text, parts), separator)})
 
     def _text(self, part: Any) -> str:
-        return str(self.session.context.get(part, part) if isinstance(part, str) else part)
+        return text_of(self.session.context.get(part, part) if isinstance(part, str) else part)
 
 
 @register_stage("TemplateStage")

@@ -417,7 +417,7 @@ def test_a_structure_without_end_is_refused() -> None:
     endless: dict[str, Any] = {}
     endless["x"] = endless
     assert validate(document(END, metadata=endless)) == [
-        Problem(message="a definition may be nested 200 levels deep at most")
+        Problem(message="a definition may be nested 128 levels deep at most")
     ]
 
 

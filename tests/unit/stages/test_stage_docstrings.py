@@ -30,6 +30,13 @@ PLAIN = {"optional": False, "description": ""}
             [{"name": "x", "type": "int", **PLAIN}, {"name": "y", "type": "string", **PLAIN}],
         ),
         ("[{x: int, y: string}]", [{"name": "x", "type": "int", **PLAIN}, {"name": "y", "type": "string", **PLAIN}]),
+        ("[{x: int, optional: true}]", [{**PLAIN, "name": "x", "type": "int", "optional": True}]),
+        ("[{x: {type: int}, description: an x}]", [{**PLAIN, "name": "x", "type": "int", "description": "an x"}]),
+        ("[{optional: bool}]", [{"name": "optional", "type": "bool", **PLAIN}]),
+        (
+            "[{optional: bool, default: int}]",
+            [{"name": "optional", "type": "bool", **PLAIN}, {"name": "default", "type": "int", **PLAIN}],
+        ),
         ("{x: {type: list, items: int}}", [{"name": "x", "type": "list", "items": "int", **PLAIN}]),
         ("{x: {name: 5}}", [{"name": "x", "type": "any", **PLAIN}]),
         ("{1: int}", [{"name": "1", "type": "int", **PLAIN}]),
@@ -70,6 +77,21 @@ def test_prose_is_the_description(text: str | None, description: str) -> None:
 
     assert described.description == description
     assert (described.arguments, described.config, described.outputs) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "description: >\n  folded\n  text\narguments: [x]",
+        "description: folded text\n    arguments: [x]",
+        "\n    description: folded\n      text\n    arguments:\n    - x\n    ",
+    ],
+)
+def test_a_docstring_may_begin_on_its_first_line_or_the_next(text: str) -> None:
+    described = describe(text)
+
+    assert described.description.strip() == "folded text"
+    assert described.arguments == [{"name": "x", "type": "any", **PLAIN}]
 
 
 @pytest.mark.parametrize(("written", "description"), [("5", "5"), ("", ""), ("[a]", "['a']")])

@@ -45,6 +45,15 @@ def test_a_registered_class_is_found_by_name_and_category() -> None:
     assert plain in get_stages_by_category()["default"]
 
 
+@pytest.mark.parametrize("other", [type("Stray", (), {}), lambda: None, make()("stage")])
+def test_what_is_no_stage_cannot_be_registered(other: Any) -> None:
+    with pytest.raises(TypeError, match="as stage 'Stray': it is no subclass of BaseStage"):
+        register_stage("Stray")(other)
+
+    assert "Stray" not in get_stages()
+    catalog()
+
+
 @pytest.mark.parametrize("other", [make(module="other"), make(qualname="Other")])
 def test_a_name_is_taken_once(other: type[BaseStage]) -> None:
     first = register_stage("Ship")(make())

@@ -1,0 +1,40 @@
+"""What cannot be recorded, through whatever fault, is given up after a few tries: no session is stuck for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from stageflow_es import Session, SessionFailed
+from stageflow_es.engine import actor
+from stageflow_es.session import events as ev
+from stageflow_es.session import seal
+
+from .stages import end, pipeline, stage
+
+
+@pytest.mark.parametrize(
+    ("kind", "events"),
+    [
+        (ev.StageCompleted, [ev.SessionStarted, ev.StageFailed, ev.SessionFailed]),
+        (ev.SessionTerminated, [ev.SessionStarted, ev.StageCompleted, ev.SessionFailed]),
+    ],
+)
+async def test_a_session_fails_when_what_follows_cannot_be_recorded(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ev.Event], events: list[type[ev.Event]]
+) -> None:
+    def broken(state: Any, event: Any) -> bytes:
+        if isinstance(event, kind):
+            raise RecursionError("too deep")
+        return seal(state, event)
+
+    monkeypatch.setattr(actor, "seal", broken)
+    monkeypatch.setattr(actor, "STALE_PAUSE", 0)
+    session = Session("s", pipeline(stage("a", "LocalEcho"), end()))
+    with pytest.raises(SessionFailed, match="cannot be recorded: RecursionError") as failure:
+        await asyncio.wait_for(session.run(), 20)
+    assert failure.value.error is not None
+    assert failure.value.error.type == "Unrecordable"
+    assert [type(ev.decode(data)) for data in session.events] == events
