@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from burr.core import Application, ApplicationBuilder, State, action, default, when
+from burr.core.graph import Graph, GraphBuilder
 from burr.integrations.persisters.b_aiosqlite import AsyncSQLitePersister
 
 from benchmarks.peers.work import STEPS, Work, program
@@ -26,46 +27,40 @@ class Burr(Work):
             return state.update(value=state["value"] + 1)
 
         @action(reads=[], writes=["answer"])
-        async def answer(state: State, given: Any) -> State:
+        async def take(state: State, given: Any) -> State:
             return state.update(answer=given)
 
         @action(reads=[], writes=[])
         async def end(state: State) -> State:
             return state
 
-        self._step, self._answer, self._end = step, answer, end
+        chain = GraphBuilder().with_actions(step=step, end=end)
+        self._chain = chain.with_transitions(("step", "end", when(value=STEPS)), ("step", "step", default)).build()
+        asking = GraphBuilder().with_actions(begin=end, take=take, end=end)
+        self._asking = asking.with_transitions(("begin", "take"), ("take", "end")).build()
 
     async def close(self) -> None:
         await self._persister.connection.close()
 
-    async def _chain(self, name: str) -> Application[Any]:
+    async def _application(self, name: str, graph: Graph, entry: str) -> Application[Any]:
+        """New, or where it stood."""
+        state = {"value": 0}
         return await (
             ApplicationBuilder()
-            .with_actions(step=self._step, end=self._end)
-            .with_transitions(("step", "end", when(value=STEPS)), ("step", "step", default))
-            .initialize_from(
-                self._persister, resume_at_next_action=True, default_state={"value": 0}, default_entrypoint="step"
-            )
+            .with_graph(graph)
+            .initialize_from(self._persister, resume_at_next_action=True, default_state=state, default_entrypoint=entry)
             .with_state_persister(self._persister)
             .with_identifiers(app_id=name, partition_key="bench")
             .abuild()
         )
 
     async def run(self, name: str) -> None:
-        _, _, state = await (await self._chain(name)).arun(halt_after=["end"])
+        _, _, state = await (await self._application(name, self._chain, "step")).arun(halt_after=["end"])
         assert state["value"] == STEPS
 
     async def ask(self, name: str) -> None:
-        application = await (
-            ApplicationBuilder()
-            .with_actions(begin=self._end, answer=self._answer, end=self._end)
-            .with_transitions(("begin", "answer"), ("answer", "end"))
-            .initialize_from(self._persister, resume_at_next_action=True, default_state={}, default_entrypoint="begin")
-            .with_state_persister(self._persister)
-            .with_identifiers(app_id=name, partition_key="bench")
-            .abuild()
-        )
-        await application.arun(halt_before=["answer"])
+        application = await self._application(name, self._asking, "begin")
+        await application.arun(halt_before=["take"])
         self._waiting[name] = application
 
     async def answer(self, name: str) -> None:
