@@ -4,7 +4,8 @@ ports        what the engine needs of a bus, as Protocols
 engine       a member of the cluster: leases, its share of the partitions
 partition    one partition: reading commands and fires in order, the checkpoint, taking over
 ledger       how far a log has been dealt with
-actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs)
+actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs); `host` is what
+             it needs around it
 runner       one run of one stage; stage_view is the session as the stage sees it, stopwatch its timeout
 awaiting     which stages never suspend, and need no task
 threads      stages that block, in threads; `watchdog` names those that block without saying so

@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from datetime import datetime
 from traceback import format_exc
-from typing import Protocol
 
 from stageflow_es.engine.debts import Debts
+from stageflow_es.engine.host import Host
 from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem, refusing
 from stageflow_es.engine.patience import surely
-from stageflow_es.engine.ports import EventLog, Refused, Timers, Unanswered, WrongSequence
-from stageflow_es.engine.settings import EngineSettings
-from stageflow_es.engine.waiting_room import WaitingRoom
-from stageflow_es.engine.watchdog import Watched
+from stageflow_es.engine.places import Turn
+from stageflow_es.engine.ports import Refused, Unanswered, WrongSequence
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Bug, Problem
 from stageflow_es.log import logger
-from stageflow_es.pipeline import Catalog
 from stageflow_es.session import Refused as NoSession
 from stageflow_es.session import State, decide, seal
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.decide import UNDECIDED, command_body
 from stageflow_es.session.events import Event
 from stageflow_es.session.wire import rejection
-from stageflow_es.stages import BaseStage
 
 log = logger(__name__)
 
@@ -40,64 +34,6 @@ HOPELESS = 3
 FRAMES = -8
 """Of a fault of ours, the innermost frames that are logged, without the values in them."""
 LONGEST_DOUBT = 1.0
-
-
-class Host(Protocol):
-    """What an actor needs of the engine it lives in."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def settings(self) -> EngineSettings: ...
-
-    @property
-    def catalog(self) -> Catalog: ...
-
-    @property
-    def stages(self) -> Mapping[str, type[BaseStage]]: ...
-
-    @property
-    def events(self) -> EventLog: ...
-
-    @property
-    def timers(self) -> Timers: ...
-
-    @property
-    def waiting(self) -> WaitingRoom: ...
-
-    def now(self) -> datetime: ...
-
-    def at(self) -> str:
-        """The present moment for a command."""
-
-    async def load(self, session: str, least: int) -> State:
-        """The session's state from a leader read made now, of version `least` at the least; `n` 0: there is none."""
-
-    def cancel_timer(self, session: str, timer: str) -> None:
-        """Cancel a durable timer in the background, as well as that goes."""
-
-    async def reject(self, session: str, command_seq: int, data: bytes) -> None: ...
-
-    @property
-    def watched(self) -> Watched:
-        """Where to say what runs on the event loop without awaiting, from when to when."""
-
-    def trouble(self, problem: str) -> None:
-        """Say that the bus does not take what is to be recorded."""
-
-    def holds(self) -> bool:
-        """Whether, by this process's own clock, the lease has not run out: a process that was stopped for longer
-        begins no stage, for another engine may have finished it meanwhile."""
-
-    def wants_place(self, actor: Actor) -> bool:
-        """Ask for a place to begin running stages; False: it is queued, `placed` is called when its turn comes."""
-
-    def busy(self, actor: Actor, busy: bool) -> None:
-        """Say whether stages of the session run."""
-
-    def rest(self, actor: Actor) -> None:
-        """The actor has nothing to do and nothing in memory worth keeping."""
 
 
 class Actor:
@@ -119,6 +55,7 @@ class Actor:
         self._unborn = not (recovered or after_crash or least)
         self.state: State | None = None
         self.queued = False
+        self.turn: Turn | None = None
         self.placed = False
         self.last_command = 0
         self.last_fire = 0
@@ -182,9 +119,11 @@ class Actor:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to do here and nothing in memory is needed."""
+        """Whether nothing is left to do here, or nothing until the session's turn comes, and nothing in memory is
+        needed."""
         workers = self.workers
-        return not (self._inbox or self.queued or workers.occupied or workers.owing or self._debts.local)
+        needed = workers.occupied or workers.owing or (self.queued and workers.suspecting)
+        return not (self._inbox or needed or self._debts.local)
 
     # --- the work ---
 
@@ -202,7 +141,10 @@ class Actor:
             self.host.busy(self, self.workers.busy)
             if self.idle:
                 self._task = None
-                self.host.rest(self)
+                if self.queued:
+                    self.host.wait_for_turn(self)
+                else:
+                    self.host.rest(self)
                 return
             self._asleep = asyncio.get_running_loop().create_future()
             await self._asleep

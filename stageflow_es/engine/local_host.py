@@ -28,7 +28,7 @@ FOREVER = float("inf")
 
 
 class LocalHost:
-    """Implements `actor.Host`, and the ports behind it, for one session in memory. There is one state, which the
+    """Implements `host.Host`, and the ports behind it, for one session in memory. There is one state, which the
     actor and `submit` share: an append cannot fail, so it is never ahead of the log."""
 
     def __init__(self, session: str, handler: Callable[[Event], None] | None) -> None:
@@ -183,6 +183,9 @@ class LocalHost:
     def busy(self, actor: Actor, busy: bool) -> None:
         if self.state.outcome:
             self.ended.set()
+
+    def wait_for_turn(self, actor: Actor) -> None:
+        raise AssertionError("a session alone never waits for a place")
 
     def rest(self, actor: Actor) -> None:
         return None

@@ -25,6 +25,7 @@ from stageflow_es.engine.clock import rfc3339
 from stageflow_es.engine.inbox import BusItem, FireItem
 from stageflow_es.engine.ledger import Ledger
 from stageflow_es.engine.patience import surely
+from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import (
     BusError,
     Checkpoint,
@@ -70,6 +71,7 @@ class Partition:
         self.watched: Watched = engine.watchdog
         self.waiting = engine.waiting
         self._actors: dict[str, Actor] = {}
+        self._turns: dict[str, Turn] = {}
         self._listed: dict[str, ListedSession] = {}
         self._revision = 0  # while the partition is not ours
         self._saved = Checkpoint()
@@ -137,6 +139,7 @@ class Partition:
         for actor in list(self._actors.values()):
             actor.close()
         self._actors.clear()
+        self._turns.clear()
         for reader in self._readers:
             with suppress(BusError):
                 await reader.close()
@@ -208,8 +211,12 @@ class Partition:
 
     def _actor(self, session: str, least: int = 0) -> Actor:
         actor = self._actors.get(session)
-        if actor is None:
-            actor = self._actors[session] = Actor(session, self, after_crash=self._crashed, least=least)
+        if actor is not None:
+            return actor
+        turn = self._turns.get(session)
+        if turn is not None:
+            return self.return_to(turn, least)
+        actor = self._actors[session] = Actor(session, self, after_crash=self._crashed, least=least)
         return actor
 
     # --- the checkpoint ---
@@ -239,32 +246,32 @@ class Partition:
                 await self.engine.bus.timers.purge(self.number, saved.fires)
 
     def _checkpoint(self) -> Checkpoint:
-        kept = [name for name in self._actors if name in self._listed]
-        fresh = [name for name in self._actors if name not in self._listed]
+        here: dict[str, Actor | Turn] = {**self._turns, **self._actors}
+        kept = [name for name in here if name in self._listed]
+        fresh = [name for name in here if name not in self._listed]
         room = max(self.settings.list_limit - len(kept), 0)
         listed, left_off = kept + fresh[:room], fresh[room:]
         commands, fires = self._commands.floor, self._fires.floor
-        for actor in (self._actors[name] for name in left_off):
-            if actor.last_command:
-                commands = min(commands, actor.last_command - 1)
-            elif actor.last_fire:
-                fires = min(fires, actor.last_fire - 1)
+        for one in (here[name] for name in left_off):
+            if one.last_command:
+                commands = min(commands, one.last_command - 1)
+            elif one.last_fire:
+                fires = min(fires, one.last_fire - 1)
         return msgspec.structs.replace(
             self._saved,
             commands=max(commands, self._saved.commands),
             fires=max(fires, self._saved.fires),
-            sessions={name: self._entry(self._actors[name]) for name in listed},
+            sessions={name: self._entry(here[name]) for name in listed},
             owner=self.name,
             clean=False,
         )
 
-    def _entry(self, actor: Actor) -> ListedSession:
+    def _entry(self, one: Actor | Turn) -> ListedSession:
         """How a session is listed: without its latest version, so that a session at work changes nothing here."""
-        known = self._listed.get(actor.session)
-        running = actor.placed
-        if known is not None and known.running == running:
+        known = self._listed.get(one.session)
+        if known is not None and known.running == one.placed:
             return known
-        return ListedSession(n=actor.least, running=running)
+        return ListedSession(n=one.least, running=one.placed)
 
     @property
     def sessions(self) -> int:
@@ -303,12 +310,42 @@ class Partition:
                 actor.poke()
 
     def wants_place(self, actor: Actor) -> bool:
-        return self.engine.places.ask(actor)
+        places = self.engine.places
+        if places.take(actor):
+            return True
+        actor.turn = Turn(self, actor)
+        places.queue(actor.turn)
+        return False
+
+    def wait_for_turn(self, actor: Actor) -> None:
+        turn = actor.turn
+        assert turn is not None
+        turn.outlive(actor)
+        self._turns[actor.session] = turn
+        self._remove(actor)
+
+    def waits_for(self, turn: Turn) -> bool:
+        """Whether a turn that no actor has is still wanted here."""
+        return self._turns.get(turn.session) is turn
+
+    def return_to(self, turn: Turn, least: int = 0) -> Actor:
+        """An actor for a session that waits for its turn."""
+        del self._turns[turn.session]
+        actor = self._actors[turn.session] = Actor(turn.session, self, least=max(least, turn.least))
+        actor.last_command, actor.last_fire = turn.last_command, turn.last_fire
+        actor.turn, actor.queued = turn, True
+        turn.actor = actor
+        return actor
 
     def busy(self, actor: Actor, busy: bool) -> None:
         self.engine.places.busy(actor, busy)
 
     def rest(self, actor: Actor) -> None:
+        if actor.turn is not None:
+            actor.turn.actor = None
+        self._remove(actor)
+
+    def _remove(self, actor: Actor) -> None:
         if self._actors.get(actor.session) is actor:
             del self._actors[actor.session]
             actor.let_go()

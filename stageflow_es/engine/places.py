@@ -1,4 +1,8 @@
-"""How many sessions may run stages at once. A session that asks for a place and finds none waits by its id alone."""
+"""How many sessions may run stages at once, and who waits for a place, in the order they came.
+
+A session that waits is no more than its turn: a flood of starts takes a few hundred bytes each, and its actor is made
+anew when the turn comes, or when a command does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,38 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
+    from stageflow_es.engine.partition import Partition
+
+
+class Turn:
+    """A session's turn. `actor` is the one that takes it while it is in memory; what is to be known of it otherwise is
+    kept here: the last command and fire it dealt with, and the version the session has at the least."""
+
+    __slots__ = ("actor", "last_command", "last_fire", "least", "partition", "session")
+
+    placed = False
+
+    def __init__(self, partition: Partition, actor: Actor) -> None:
+        self.partition = partition
+        self.session = actor.session
+        self.actor: Actor | None = actor
+        self.last_command = self.last_fire = self.least = 0
+
+    @property
+    def queued(self) -> bool:
+        """Whether somebody still waits for it."""
+        return self.partition.waits_for(self) if self.actor is None else self.actor.queued
+
+    def outlive(self, actor: Actor) -> None:
+        """Keep what has to be known of an actor that leaves memory."""
+        self.last_command, self.last_fire, self.least = actor.last_command, actor.last_fire, actor.least
+        self.actor = None
+
+    def grant(self) -> Actor:
+        """It has come."""
+        actor = self.actor or self.partition.return_to(self)
+        actor.grant_place()
+        return actor
 
 
 class Places:
@@ -15,7 +51,7 @@ class Places:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._busy: set[Actor] = set()
-        self._queue: deque[Actor] = deque()
+        self._queue: deque[Turn] = deque()
 
     @property
     def taken(self) -> int:
@@ -27,13 +63,16 @@ class Places:
         """Sessions that wait for a place, those included that need none any more."""
         return len(self._queue)
 
-    def ask(self, actor: Actor) -> bool:
-        """A place now, or False: the actor is queued and granted one later."""
-        if len(self._busy) < self._limit:
-            self._busy.add(actor)
-            return True
-        self._queue.append(actor)
-        return False
+    def take(self, actor: Actor) -> bool:
+        """A place now, or False: there is none free."""
+        if len(self._busy) >= self._limit:
+            return False
+        self._busy.add(actor)
+        return True
+
+    def queue(self, turn: Turn) -> None:
+        """Wait for a place, behind all who wait."""
+        self._queue.append(turn)
 
     def busy(self, actor: Actor, busy: bool) -> None:
         """Note whether stages of a session run; a place that came free goes to the next in the queue."""
@@ -44,5 +83,4 @@ class Places:
         while self._queue and len(self._busy) < self._limit:
             following = self._queue.popleft()
             if following.queued:
-                self._busy.add(following)
-                following.grant_place()
+                self._busy.add(following.grant())

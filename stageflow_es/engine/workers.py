@@ -46,6 +46,11 @@ class Workers:
         return self._lapsed or bool(self._missing)
 
     @property
+    def suspecting(self) -> bool:
+        """Whether a run may have been lost with an engine, which only this remembers."""
+        return bool(self._suspects)
+
+    @property
     def busy(self) -> bool:
         """Whether a run in memory does something."""
         return any(not run.resting for run in self._runs.values())

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from stageflow_es.engine import shortcut
 from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.debts import Debts
 from stageflow_es.engine.engine import Engine
@@ -20,10 +19,9 @@ from stageflow_es.engine.partition import Partition
 from stageflow_es.engine.ports import Checkpoint, CommandMessage, Unanswered, WrongSequence
 from stageflow_es.engine.runner import StageRun
 from stageflow_es.engine.stage_view import StageContext
-from stageflow_es.session import cursor, runs, snapshot, state
+from stageflow_es.session import cursor, runs, state
 from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import TRANSITIONS
-from stageflow_es.session.fold import hash_of
 
 decide = import_module("stageflow_es.session.decide")
 
@@ -226,37 +224,28 @@ def a_dropped_session_keeps_its_turn(patch: Patch) -> None:
         original(self)
         self.queued = queued
 
+    async def drop(self: Partition) -> None:
+        turns = dict(self._turns)
+        await dropped(self)
+        self._turns = turns
+
+    dropped = Partition._drop
     patch.setattr(Actor, "close", close)
+    patch.setattr(Partition, "_drop", drop)
 
 
-@mutation(crash_any_time=5, stale_snapshot=2)
-def a_stale_snapshot_is_taken_for_the_state(patch: Patch) -> None:
-    async def nothing(state: state.State, history: Any) -> None:
-        if history:
-            state.seq, state.n = history[-1].seq, ev.decode(history[-1].data).n
+@mutation(small_limits=10)
+def a_session_that_waits_for_its_turn_is_not_listed(patch: Patch) -> None:
+    original = Partition._checkpoint
 
-    patch.setattr(shortcut, "replay", nothing)
-    patch.setattr(shortcut, "_check_reached", lambda state, head: None)
+    def checkpoint(self: Partition) -> Checkpoint:
+        turns, self._turns = self._turns, {}
+        try:
+            return original(self)
+        finally:
+            self._turns = turns
 
-
-@mutation(crash_any_time=5, lying_snapshot=2)
-def the_newest_snapshot_is_believed_without_a_look(patch: Patch) -> None:
-    patch.setattr(shortcut, "_check_reached", lambda state, head: None)
-
-
-@mutation(crash_any_time=5, lying_snapshot=2)
-def anybodys_snapshot_will_do(patch: Patch) -> None:
-    def load(session: str, image: bytes, pipeline: Any, head: Any) -> state.State:
-        loaded = snapshot.load(image, pipeline)
-        loaded.session, loaded.seq, loaded.n, loaded.head = (
-            session,
-            head.seq,
-            ev.decode(head.data).n,
-            hash_of(head.data),
-        )
-        return loaded
-
-    patch.setattr(shortcut, "_restored", load)
+    patch.setattr(Partition, "_checkpoint", checkpoint)
 
 
 # --- the core and the runner -----------------------------------------------------------------------------------

@@ -300,6 +300,8 @@ class Simulation:
                     return f"partition {number} has commands to read"
                 if partition._fires.floor < self.server.last_fire(number):
                     return f"partition {number} has fires to read"
+                if partition._turns:
+                    return f"partition {number} has sessions that wait for their turn"
                 held.add(number)
                 for actor in partition._actors.values():
                     if actor.working or not actor.workers.occupied:
