@@ -11,6 +11,7 @@ awaiting     which stages never suspend, and need no task
 threads      stages that block, in threads; `watchdog` names those that block without saying so
 places       how many sessions run stages at once; `waiting_room` how many wait in memory, and how long
 intake       from a message on the bus to a command of the core; `forking` reads what a fork begins from
+refusing     how rejections are published
 definitions  pipelines by digest and by name
 loading      a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)
 vitals       what an engine tells of itself, its group commit included

@@ -13,9 +13,9 @@ from traceback import format_exc
 from stageflow_es.engine.debts import Debts
 from stageflow_es.engine.host import Host
 from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem, refusing
-from stageflow_es.engine.patience import surely
 from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import Refused, Unanswered, WrongSequence
+from stageflow_es.engine.refusing import publish_rejection
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Bug, Problem
 from stageflow_es.log import logger
@@ -24,7 +24,6 @@ from stageflow_es.session import State, decide, seal
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.decide import UNDECIDED, command_body
 from stageflow_es.session.events import Event
-from stageflow_es.session.wire import rejection
 
 log = logger(__name__)
 
@@ -358,5 +357,4 @@ class Actor:
         answer = decide(self.state, item.command, self.host.catalog)
         assert isinstance(answer, NoSession)
         command = item.bus_command
-        data = rejection(command_body(command), command.seq, list(answer.problems))
-        await surely(lambda: self.host.reject(self.session, command.seq, data))
+        await publish_rejection(self.host, self.session, command_body(command), command.seq, list(answer.problems))

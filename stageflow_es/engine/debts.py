@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from stageflow_es.engine.inbox import FireItem
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import Fire
+from stageflow_es.engine.refusing import publish_rejection
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.state import Timer
-from stageflow_es.session.wire import rejection
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
@@ -56,8 +56,8 @@ class Debts:
     async def _reject(self, state: State) -> None:
         refusal = state.refusal
         assert refusal is not None
-        data = rejection(refusal.command, refusal.command_seq, list(refusal.problems))
-        await surely(lambda: self._actor.host.reject(state.session, refusal.command_seq, data))
+        host = self._actor.host
+        await publish_rejection(host, state.session, refusal.command, refusal.command_seq, list(refusal.problems))
         self._rejected = state.n
 
     async def _set_timer(self, name: str, timer: Timer) -> None:

@@ -63,10 +63,8 @@ class BusItem(Item):
         self._handled()
 
     def fail(self, error_type: str, message: str) -> bool:
-        if isinstance(self.command, cmd.Refuse):
-            return False
-        self.command = refusing(self.bus_command, (Problem(message=message),), {})
-        return True
+        before, self.command = self.command, refusing(self.bus_command, (Problem(message=message),), {})
+        return self.command != before
 
 
 class FireItem(Item):

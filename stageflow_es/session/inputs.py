@@ -6,6 +6,7 @@ takes it, it is refused; with no wait open it is kept, in order, for the next on
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -89,16 +90,24 @@ def decide_wait(state: State, command: OpenWait) -> ev.Event | None:
 
 
 def schema_problems(schema: Any, payload: Any) -> list[Problem]:
-    """What a JSON Schema finds wrong with a payload, each with a pointer into the command's body."""
+    """What a JSON Schema finds wrong with a payload, each with a pointer into the command's body. A schema that cannot
+    be applied takes nothing."""
     if schema is None or schema is True:
         return []
     from jsonschema.exceptions import SchemaError
+    from referencing.exceptions import Unresolvable
 
     try:
         validator = _validator(msgspec.json.encode(schema, order="sorted"))
         errors = list(validator.iter_errors(payload))
     except SchemaError as problem:
         return [Problem(path="/payload", message=f"the wait's schema is no JSON Schema: {problem.message}")]
+    except Unresolvable as problem:
+        message = f"the wait's schema refers to {problem.ref!r}, which it does not contain"
+        return [Problem(path="/payload", message=message)]
+    except (re.error, RecursionError, ArithmeticError) as problem:
+        message = f"the wait's schema cannot be applied to this payload: {type(problem).__name__}"
+        return [Problem(path="/payload", message=message)]
     return [
         Problem(path="/payload" + "".join(f"/{part}" for part in error.absolute_path), message=error.message)
         for error in errors[:MAX_PROBLEMS]
@@ -107,8 +116,10 @@ def schema_problems(schema: Any, payload: Any) -> list[Problem]:
 
 @lru_cache(maxsize=256)
 def _validator(schema: bytes) -> Draft202012Validator:
+    """A validator that fetches nothing from anywhere."""
     from jsonschema import Draft202012Validator
+    from referencing import Registry
 
     decoded = msgspec.json.decode(schema)
     Draft202012Validator.check_schema(decoded)
-    return Draft202012Validator(decoded)
+    return Draft202012Validator(decoded, registry=Registry())

@@ -17,6 +17,11 @@ from stageflow_es.session.commands import ACTIONS, Action
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """What a session id may be, whole."""
 
+SHORT = 200
+"""Characters of a text in a rejection that is cut short."""
+FEW = 20
+"""Problems in a rejection that is cut short."""
+
 Kind = Literal["start", "input", "control"]
 
 
@@ -156,3 +161,12 @@ def _problem(kind: Kind, text: str) -> Problem:
 def rejection(command: dict[str, Any], command_seq: int, problems: list[Problem]) -> bytes:
     """The bytes of a rejection."""
     return msgspec.json.encode(Rejection(command=command, command_seq=command_seq, problems=problems))
+
+
+def short_rejection(command: dict[str, Any], command_seq: int, problems: list[Problem]) -> bytes:
+    """The bytes of a rejection that would be too long: what it repeats of the command is cut, and its problems too."""
+    texts = {name: value[:SHORT] for name, value in command.items() if isinstance(value, str)}
+    told = [msgspec.structs.replace(one, path=one.path[:SHORT], message=one.message[:SHORT]) for one in problems[:FEW]]
+    if len(problems) > FEW:
+        told.append(Problem(message=f"there are {len(problems) - FEW:,} more problems; they are not listed"))
+    return rejection(texts, command_seq, told)

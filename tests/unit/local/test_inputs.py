@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, ClassVar
 
 import pytest
 
-from stageflow_es import CommandRejected, Context, Session
+from stageflow_es import BaseStage, CommandRejected, Context, Session, register_stage
 
 from .stages import asking, end, pipeline, stage, until_waiting
 
@@ -138,3 +139,22 @@ async def test_a_stage_sees_the_inputs_of_its_session() -> None:
     await session.input("b", 2)
     assert (await session.run()).artifacts == {"a": 2}
     assert [entry["type"] for entry in session.input_history] == ["a", "b"]
+
+
+@register_stage("LocalReference")
+class Reference(BaseStage):
+    allowed_inputs: ClassVar[list[dict[str, Any]]] = [{"type": "go", "payload_schema": {"$ref": "#/nowhere"}}]
+
+    async def run(self) -> None:
+        await self.wait_input("go")
+
+
+async def test_a_kept_input_does_not_fit_a_schema_that_refers_to_nothing_and_the_wait_goes_on() -> None:
+    session = Session("s", pipeline(stage("ask", "LocalReference"), end()))
+    await session.input("go", 1)
+    running = asyncio.create_task(session.run())
+    async with asyncio.timeout(10):
+        await until_waiting(session)
+    assert "input_rejected" in [event.type for event in session.event_history]
+    await session.stop()
+    await running
