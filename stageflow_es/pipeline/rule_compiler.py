@@ -23,6 +23,8 @@ Evaluator = Callable[[Any, Budget], Any]
 """(data, budget) -> value."""
 
 
+TOO_MANY: Final = f"a rule may have {MAX_PARTS:,} parts at most"
+
 Place = tuple["Place", str | int] | None
 """Where in a rule: the place around it and the key in that; None is the rule itself. Made a pointer only when there
 is a problem to report."""
@@ -113,8 +115,8 @@ class Compiler:
         message = None
         if depth > MAX_DEPTH:
             message = f"a rule may be nested {MAX_DEPTH} levels deep at most"
-        elif self._parts > MAX_PARTS:
-            message = f"a rule may have {MAX_PARTS:,} parts at most"
+        elif self._parts + (len(value) if isinstance(value, (list, dict)) else 0) > MAX_PARTS:
+            message = TOO_MANY
         elif self._text > MAX_TEXT:
             message = f"the texts in a rule may be {MAX_TEXT:,} characters at most"
         self._full = message is not None
@@ -166,6 +168,11 @@ class Compiler:
 
     def _operator(self, name: str, form: Form, given: object, at: Place, depth: int, scoped: bool) -> Evaluator:
         arguments = given if isinstance(given, list) else [given]
+        if not self._full and self._parts + len(arguments) > MAX_PARTS:
+            self._full = True
+            self._problem(at, TOO_MANY)
+        if self._full:
+            return Literal(None)
         if len(arguments) < form.least or (form.most is not None and len(arguments) > form.most):
             self._problem(at, f"`{name}` takes {form.arity()}, here are {len(arguments)}")
         if form.reads is not None:

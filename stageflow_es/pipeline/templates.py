@@ -19,6 +19,7 @@ from stageflow_es.pipeline.pointers import kind_of, shown
 
 MAX_TEMPLATE: Final = 262_144
 MAX_FIELDS: Final = 2_000
+MAX_BRACES: Final = 20_000
 MAX_LOOKUPS: Final = 32
 MAX_WIDTH: Final = 1_000
 MAX_PRECISION: Final = 100
@@ -123,6 +124,8 @@ def compile_template(text: str) -> Template:
     """Compile a template. Raises RuleError where it is malformed, and says at which character."""
     if len(text) > MAX_TEMPLATE:
         raise RuleError(f"a template may be {MAX_TEMPLATE:,} characters long at most")
+    if text.count("{") + text.count("}") > MAX_BRACES:
+        raise RuleError(f"a template may have {MAX_BRACES:,} braces at most")
     parts = tuple(_parts(text))
     if sum(isinstance(part, Placeholder) for part in parts) > MAX_FIELDS:
         raise RuleError(f"a template may have {MAX_FIELDS:,} placeholders at most")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from stageflow_es.errors import RuleError
 from stageflow_es.pipeline import compile_template
-from stageflow_es.pipeline.templates import MAX_FIELDS, MAX_OUTPUT, MAX_TEMPLATE
+from stageflow_es.pipeline.templates import MAX_FIELDS, MAX_OUTPUT, MAX_TEMPLATE, joined, text_of
 
 VALUES: dict[str, Any] = {
     "name": "Ada",
@@ -104,6 +106,8 @@ def test_only_what_is_in_the_values_can_be_reached(template: str) -> None:
         ("{price:.500f}", "digits of precision"),
         ("x" * (MAX_TEMPLATE + 1), "characters long at most"),
         ("{a}" * (MAX_FIELDS + 1), "placeholders at most"),
+        ("{" * MAX_TEMPLATE, "braces at most"),
+        ("{{}}" * 5_001, "braces at most"),
     ],
 )
 def test_a_malformed_template_is_refused_when_it_is_compiled(template: str, message: str) -> None:
@@ -125,6 +129,48 @@ def test_the_rendered_text_is_bounded() -> None:
         compile_template("{s!r}").render({"s": "x" * (MAX_OUTPUT + 1)})
     with pytest.raises(RuleError, match="longer than"):
         compile_template("{n:>1000}" * 1100).render({"n": 1})
+
+
+def twice(levels: int, value: Any) -> Any:
+    """A list that is small in memory, and as long as it is deep to the power of two when it is written."""
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+HEAVY: dict[str, Any] = {
+    "a list of lists": [[1] * 1000] * 1000,
+    "a list doubled": twice(40, 1),
+    "an object doubled": twice(40, {"a": "b"}),
+    "long texts": ["x" * 10_000] * 1_000,
+    "long keys": [{"x" * 10_000: 1}] * 1_000,
+    "many items": [1] * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("template", ["{v}", "{v!r}", "{v!a}", "{o.v}", "{o}"])
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_value_whose_text_would_be_too_long_is_never_written(name: str, template: str) -> None:
+    compiled = compile_template(template)
+    values = {"v": HEAVY[name], "o": {"v": HEAVY[name]}}
+    tracemalloc.start()
+    try:
+        with pytest.raises(RuleError, match="longer than"):
+            compiled.render(values)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_joining_stops_before_the_text_is_too_long() -> None:
+    with pytest.raises(RuleError, match="longer than"):
+        joined(repeat("x" * 1000))
+    with pytest.raises(RuleError, match="longer than"):
+        joined(repeat(""), "x" * 1000)
+    assert joined(["a", "b"], "-") == "a-b"
+    with pytest.raises(RuleError, match="longer than"):
+        text_of(HEAVY["a list doubled"])
+    assert text_of([1, None]) == "[1, None]"
 
 
 def test_a_template_knows_the_values_it_needs() -> None:
