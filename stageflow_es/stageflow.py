@@ -223,7 +223,7 @@ class Pipeline:
     @classmethod
     def from_json(cls, data: bytes | str, *, stages: Catalog | None = None) -> Self:
         """The pipeline of a definition's JSON text. Raises DefinitionError."""
-        return cls.from_dict(CompiledPipeline.from_json(data).raw, stages=stages)
+        return cls.of(CompiledPipeline.from_json(data, stages=catalog() if stages is None else stages))
 
     @property
     def nodes(self) -> list[Node]:

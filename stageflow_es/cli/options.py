@@ -109,10 +109,14 @@ def pairs(settings: Sequence[str]) -> dict[str, str]:
 
 def pipeline_argument(text: str) -> dict[str, Any] | str:
     """A definition from a file, or the name of a registered one. Raises UsageError."""
+    from stageflow_es.pipeline import Layout
+
     path = Path(text)
     if not (path.suffix == ".json" or path.is_file()):
         return text
     document = json_value(f"@{text}")
     if not isinstance(document, dict):
         raise UsageError(f"{text}: a pipeline is a JSON object")
+    for repeated in Layout(path.read_text("utf-8", "replace")).repeated:
+        raise UsageError(f"{text}: {repeated.path}: {repeated.message}")
     return document

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from stageflow_es.cli import console
 from stageflow_es.cli.options import OK, REFUSED, add_json, add_stages
 from stageflow_es.errors import Problem
+
+if TYPE_CHECKING:
+    from stageflow_es.pipeline import Layout
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,34 +32,42 @@ def run(args: argparse.Namespace) -> int:
     stages = None if args.any_stage else catalog()
     errors = 0
     for file in args.files:
-        problems = _problems(file, stages)
+        problems, layout = _look(file, stages)
         errors += sum(problem.severity == "error" for problem in problems)
         for problem in problems:
-            _print(file, problem, as_json=args.json)
+            _print(file, problem, layout, as_json=args.json)
         if not problems and not args.json:
             console.show(f"{file}: ok")
     return REFUSED if errors else OK
 
 
-def _problems(file: str, stages: Any) -> list[Problem]:
-    from stageflow_es.pipeline import validate
+def _look(file: str, stages: Any) -> tuple[list[Problem], Layout | None]:
+    """What is wrong in a file, and where things stand in it if it is JSON."""
+    from stageflow_es.pipeline import Layout, validate
 
     try:
-        document = msgspec.json.decode(Path(file).read_bytes())
+        data = Path(file).read_bytes()
+        document = msgspec.json.decode(data)
     except OSError as problem:
-        return [Problem(message=problem.strerror or str(problem))]
-    except msgspec.MsgspecError as problem:
-        return [Problem(message=f"not JSON: {problem}")]
-    return list(validate(document, stages))
+        return [Problem(message=problem.strerror or str(problem))], None
+    except RecursionError:
+        return [Problem(message="not JSON that can be read: it is nested too deep")], None
+    except (msgspec.MsgspecError, UnicodeError) as problem:
+        return [Problem(message=f"not JSON: {problem}")], None
+    layout = Layout(data.decode("utf-8", "replace"))
+    return [*layout.repeated, *validate(document, stages)], layout
 
 
-def _print(file: str, problem: Problem, *, as_json: bool) -> None:
+def _print(file: str, problem: Problem, layout: Layout | None, *, as_json: bool) -> None:
+    line, column = layout.place(problem.path) if layout is not None else (None, None)
     if as_json:
         path, severity, message = problem.path, problem.severity, problem.message
-        console.emit({"file": file, "path": path, "severity": severity, "message": message})
+        found = {"file": file, "line": line, "column": column, "path": path, "severity": severity, "message": message}
+        console.emit(found)
         return
     from rich.text import Text
 
     style = "bold red" if problem.severity == "error" else "yellow"
-    where = f"{file}:{console.plain(problem.path)}: " if problem.path else f"{file}: "
-    console.show(Text.assemble(where, (problem.severity, style), f": {console.plain(problem.message)}"))
+    where = f"{console.plain(file)}:" + ("" if line is None else f"{line}:{column}:")
+    pointer = f" {console.plain(problem.path)}:" if problem.path else ""
+    console.show(Text.assemble(where, " ", (problem.severity, style), f":{pointer} {console.plain(problem.message)}"))

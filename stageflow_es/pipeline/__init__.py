@@ -22,6 +22,7 @@ templates    text with placeholders, without `str.format`
 """
 
 from stageflow_es.pipeline.definition import Pipeline, canonical, digest_of
+from stageflow_es.pipeline.layout import Layout
 from stageflow_es.pipeline.nodes import (
     Condition,
     ConditionNode,
@@ -55,6 +56,7 @@ __all__ = [
     "Definition",
     "FieldSpec",
     "InvalidRule",
+    "Layout",
     "MapNode",
     "MessageSpec",
     "Node",

@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from stageflow_es.errors import DefinitionError, Problem
+from stageflow_es.pipeline.layout import Layout
 from stageflow_es.pipeline.nodes import ConditionNode, Definition, Node
 from stageflow_es.pipeline.rules import Rule, compile_rule
 from stageflow_es.pipeline.spec import Catalog
@@ -91,8 +92,13 @@ class Pipeline:
 
     @classmethod
     def from_json(cls, data: bytes | str, *, stages: Catalog | None = None) -> Self:
-        """Compile a definition from its JSON text. Raises DefinitionError."""
-        return cls.from_dict(_decode(data), stages=stages)
+        """Compile a definition from its JSON text. Raises DefinitionError, for a key that stands twice too."""
+        document = _decode(data)
+        text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+        problems = [*Layout(text).repeated, *errors_of(document, stages)]
+        if problems:
+            raise DefinitionError(problems)
+        return cls.trusted(canonical(document))
 
     @classmethod
     def trusted(cls, data: bytes) -> Self:

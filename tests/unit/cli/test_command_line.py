@@ -82,16 +82,31 @@ def test_a_good_pipeline_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{file}: ok\n"
 
 
-def test_every_problem_is_a_line_with_file_and_pointer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_problem_is_a_line_with_file_place_and_pointer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "bad.json"
     nodes = [{"id": "a", "type": "stage", "stage": "NoSuchStage", "next": "nowhere"}]
-    file.write_text(json.dumps({"entry": "a", "nodes": nodes}))
+    file.write_text(json.dumps({"entry": "a", "nodes": nodes}, indent=2))
 
     assert main(["validate", str(file)]) == 1
 
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith(f"{file}:/nodes/0/") and ": error: " in line for line in lines)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{file}:8:15: error: /nodes/0/next: there is no node 'nowhere'")
+    assert second.startswith(f"{file}:7:16: error: /nodes/0/stage: there is no stage 'NoSuchStage'")
+
+
+def test_a_key_that_stands_twice_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "twice.json"
+    file.write_text('{"entry": "a",\n "nodes": [{"id": "a", "type": "terminal", "id": "a"}]}')
+
+    assert main(["validate", str(file), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["line"], found["column"], found["path"]) == (2, 50, "/nodes/0/id")
+    assert "'id' stands in this object twice (first on line 2, column 13)" in found["message"]
+
+    assert main(["register", "name", str(file)]) == 2
+    assert "stands in this object twice" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_json_is_a_problem_of_that_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
