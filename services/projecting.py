@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from services.memory import settle
 from services.settings import Settings, log_as_json
 from stageflow_es import __version__
 from stageflow_es.bus.jetstream import BusSettings, connect
@@ -113,6 +114,7 @@ async def serve(settings: Settings, roles: Sequence[Role]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     async with wired(settings) as wiring:
         log.info("started", prefix=settings.prefix, db=settings.db)
+        settle()
         running = [asyncio.ensure_future(role(wiring, asked)) for role in roles]
         try:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

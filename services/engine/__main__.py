@@ -16,7 +16,6 @@ be, and the message says what to do.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
+from services.memory import settle
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.client.address import resolve
 from stageflow_es.engine import Engine, EngineSettings
@@ -35,8 +35,6 @@ from stageflow_es.stages.modules import load_stages
 
 OK, UNHEALTHY, OPERATOR = 0, 1, 3
 HEALTHY_WITHIN = 5.0
-COLLECT_AFTER = 10_000
-"""Objects made and not yet gone before garbage is looked for; Python's own 700 are made in two dozen transitions."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +86,7 @@ async def serve(settings: Settings) -> int:
 
     async def work() -> None:
         await engine.start()
-        _settle_memory()
+        settle()
         await engine.wait()
 
     try:
@@ -102,13 +100,6 @@ async def serve(settings: Settings) -> int:
         await engine.stop()
         await bus.close()
     return OK
-
-
-def _settle_memory() -> None:
-    """Collect garbage less often: what is loaded by now stays, and a transition leaves no cycles behind."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
 async def healthy(settings: Settings) -> int:

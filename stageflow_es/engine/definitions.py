@@ -20,11 +20,17 @@ class Library:
         self._definitions = definitions
         self._compiled: OrderedDict[str, Pipeline] = OrderedDict()
 
+    def known(self, digest: str) -> Pipeline | None:
+        """The pipeline, if it was asked for lately."""
+        pipeline = self._compiled.get(digest)
+        if pipeline is not None:
+            self._compiled.move_to_end(digest)
+        return pipeline
+
     async def by_digest(self, digest: str) -> Pipeline:
         """The pipeline a session is pinned to. Raises OperatorError when it is not stored, or not what was stored."""
-        known = self._compiled.get(digest)
+        known = self.known(digest)
         if known is not None:
-            self._compiled.move_to_end(digest)
             return known
         data = await surely(lambda: self._definitions.get(digest))
         if data is None:

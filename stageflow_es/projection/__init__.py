@@ -1,8 +1,8 @@
 """Snapshots of all sessions in SQLite, made from their events exactly once, and the queries over them.
 
 feed         what is needed of a bus: all committed events in order, and pages of one session's
-projector    follows the feed into the tables; `folding` is what a session's events change, `recent` keeps
-             sessions in memory between batches
+projector    follows the feed into the tables; `gathering` makes batches of it, `folding` is what a session's
+             events change, `recent` keeps sessions in memory between batches
 store        one transaction for a batch and the checkpoint; `database` is SQLite in its thread
 schema       the tables; `rows` makes a row of a state
 rebuild      making all of it anew, beside what is in use

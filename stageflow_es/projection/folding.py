@@ -16,7 +16,8 @@ from stageflow_es.projection.feed import FeedEvent
 from stageflow_es.projection.rows import Row, broken_row, row_of
 from stageflow_es.projection.schema import MARK_EVERY
 from stageflow_es.session import ChainBroken, State, apply, snapshot
-from stageflow_es.session.events import SessionArchived, decode
+from stageflow_es.session.events import SessionArchived
+from stageflow_es.session.fold import follow, read
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -67,34 +68,37 @@ class Live:
         for index, event in enumerate(events):
             if event.seq <= self.state.seq:
                 continue
-            if _is_archive(event.data):
-                self._begin_anew()
-                marks, first, anew = [], index, True
-            elif self.problem is not None:
-                continue
+            try:
+                found = read(self.state, event.data)
+                if type(found) is SessionArchived:
+                    self._begin_anew()
+                    marks, first, anew = [], index, True
+                elif self.problem is not None:
+                    continue
+                follow(self.state, found, event.data, event.seq)
+            except MemoryError:
+                raise
+            except Exception as fault:
+                if self.problem is not None:
+                    continue
+                self._breaks(event, fault, events[first:index])
+            else:
+                if self.state.n % MARK_EVERY == 1:
+                    marks.append((self.state.n, event.seq))
             changed = True
-            if not self._apply(event):
-                self._replay(events[first:index])
-            elif self.problem is None and self.state.n % MARK_EVERY == 1:
-                marks.append((self.state.n, event.seq))
         return self._change(marks, anew) if changed else None
 
     def _begin_anew(self) -> None:
         self.pipeline = self.image = self.problem = None
         self.state = State(self.state.session)
 
-    def _apply(self, event: FeedEvent) -> bool:
-        """Fold one event or note why it cannot be; false: the state is in no good order now."""
-        try:
-            apply(self.state, event.data, event.seq)
-        except MemoryError:
-            raise
-        except ChainBroken as problem:
-            self.problem = f"stream sequence {event.seq}: {problem}"
-        except Exception as fault:
-            self.problem = f"stream sequence {event.seq}: cannot be folded ({type(fault).__name__}: {fault})"
-            return False
-        return True
+    def _breaks(self, event: FeedEvent, fault: Exception, before: Sequence[FeedEvent]) -> None:
+        """Note why an event cannot be folded; `before`: those of this time that could."""
+        if isinstance(fault, ChainBroken):
+            self.problem = f"stream sequence {event.seq}: {fault}"
+            return
+        self.problem = f"stream sequence {event.seq}: cannot be folded ({type(fault).__name__}: {fault})"
+        self._replay(before)
 
     def _replay(self, events: Sequence[FeedEvent]) -> None:
         """Put the state in order again: from the last snapshot, through events that could be folded."""
@@ -112,12 +116,3 @@ class Live:
         self.image = snapshot.dump(state) if state.n else None
         labels = state.labels if state.archived is None else msgspec.json.decode(row.labels)
         return Change(row, self.image, labels, marks, anew)
-
-
-def _is_archive(data: bytes) -> bool:
-    if b"session_archived" not in data:
-        return False
-    try:
-        return isinstance(decode(data), SessionArchived)
-    except Exception:  # whatever is wrong with it is found when it is folded
-        return False

@@ -17,6 +17,7 @@ from stageflow_es.log import logger
 from stageflow_es.projection.database import Unavailable
 from stageflow_es.projection.feed import EventFeed, FeedEvent, FeedReader
 from stageflow_es.projection.folding import Change, Live
+from stageflow_es.projection.gathering import BATCH, Gathering
 from stageflow_es.projection.recent import Recent
 from stageflow_es.projection.rows import BROKEN
 from stageflow_es.projection.store import Checkpoint, Kept, Store
@@ -24,15 +25,6 @@ from stageflow_es.session.events import SessionStarted, decode
 
 log = logger(__name__)
 
-BATCH = 20_000
-BATCH_BYTES = 32 * 1024 * 1024
-"""Events, and about as many bytes of them, of one transaction at most."""
-GATHER = 0.1
-"""Seconds a batch is gathered for at most: the more of a session's events come in one, the fewer rows are written."""
-LOOK, MANY = 0.01, 20
-"""A batch is gathered further as long as this many seconds bring this many events."""
-IDLE = 0.2
-"""Seconds a fetch waits, and so the longest that `stop` takes while nothing happens."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 DEFINITION_WITHIN = 30.0
 AT_ONCE = 64
@@ -117,8 +109,9 @@ class Projector:
         )
 
     async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:
+        gathering = Gathering(reader, self._batch)
         while not self._stopping:
-            events = await self._gather(reader)
+            events = await gathering.next()
             if not events:
                 continue
             before, position = position, Checkpoint(created, events[-1].seq)
@@ -126,21 +119,6 @@ class Projector:
             await self._store.commit(changes, before, position)
             _log_broken(changes)
             await self._reached(position)
-
-    async def _gather(self, reader: FeedReader) -> list[FeedEvent]:
-        """The next events: those that are there, or with many on their way those of a while."""
-        loop = asyncio.get_running_loop()
-        events = list(await reader.fetch(self._batch, IDLE))
-        until = loop.time() + GATHER
-        size = sum(len(event.data) for event in events)
-        while events and len(events) < self._batch and size < BATCH_BYTES and loop.time() < until:
-            await asyncio.sleep(LOOK)
-            more = await reader.fetch(self._batch - len(events), 0)
-            events += more
-            size += sum(len(event.data) for event in more)
-            if len(more) < MANY:
-                break
-        return events
 
     async def _reached(self, position: Checkpoint) -> None:
         async with self._moved:
@@ -172,6 +150,9 @@ class Projector:
         digest, image = (_digest_of(first), None) if kept is None else (kept.digest, kept.image)
         if not digest:
             return Live(session, None, image)
+        pipeline = self._library.known(digest)
+        if pipeline is not None:
+            return Live(session, pipeline, image)
         try:
             async with asyncio.timeout(DEFINITION_WITHIN):
                 return Live(session, await self._library.by_digest(digest), image)

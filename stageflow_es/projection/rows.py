@@ -12,6 +12,7 @@ BROKEN = "broken"
 """The status of a session whose history cannot be folded; its row and snapshot stay at the last event that could."""
 
 _encode = msgspec.json.Encoder().encode
+_EMPTY: dict[type, str] = {list: "[]", dict: "{}"}
 
 
 class Row(NamedTuple):
@@ -96,6 +97,8 @@ def _text(summary: dict[str, Any], name: str) -> str | None:
 
 
 def _json(value: Any) -> str:
+    if not value:
+        return _EMPTY.get(type(value)) or _encode(value).decode()
     return _encode(value).decode()
 
 

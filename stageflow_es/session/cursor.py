@@ -34,7 +34,7 @@ def enter(state: State, scope: Scope, target: str | None, n: int) -> None:
     scope.node, scope.visit = target, n
     scope.run = scope.join = None
     state.transitions += 1
-    if target is None or _leaves(state, scope, target):
+    if target is None or (scope.parent is not None and _leaves(state, scope, scope.parent, target)):
         _reach_end(state, scope)
         return
     node = scope.pipeline.node(target)
@@ -49,11 +49,11 @@ def enter(state: State, scope: Scope, target: str | None, n: int) -> None:
             assert_never(node)
 
 
-def _leaves(state: State, scope: Scope, target: str) -> bool:
+def _leaves(state: State, scope: Scope, parent: str, target: str) -> bool:
     """Whether going to `target` leaves the scope: the join's own `next` runs after the join, and once."""
-    if scope.parent is None or scope.kind == "child":
+    if scope.kind == "child":
         return False
-    join = node_of(state.scopes[scope.parent])
+    join = node_of(state.scopes[parent])
     return isinstance(join, (ParallelNode, MapNode)) and join.next == target
 
 
@@ -110,8 +110,10 @@ def fail(state: State, scope: Scope, error: ErrorInfo) -> None:
 
 def leave(state: State, scope: Scope) -> None:
     """End the scope's run, with its waits and timers."""
-    if scope.run is not None:
-        close_calls(state, scope, scope.run)
+    run = scope.run
+    if run is not None:
+        if run.records or run.retry_timer is not None:
+            close_calls(state, scope, run)
         del state.runs[scope.path]
         state.touch(scope.path)
         scope.run = None

@@ -24,7 +24,7 @@ def evolve(state: State, event: ev.Event) -> None:
     state.refusal = None
     if isinstance(event.cause, int):
         _remember_command(state, event)
-    if isinstance(event, ev.NodeEvent):
+    if state.touched is not None and isinstance(event, ev.NodeEvent):
         state.touch(event.scope)
     TRANSITIONS[type(event)](state, event)
 

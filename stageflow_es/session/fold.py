@@ -12,7 +12,7 @@ from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import evolve
 from stageflow_es.session.state import EVOLVE_VERSION, State
 
-__all__ = ["EVOLVE_VERSION", "ChainBroken", "apply", "fold", "hash_of", "seal"]
+__all__ = ["EVOLVE_VERSION", "ChainBroken", "apply", "fold", "follow", "hash_of", "read", "seal"]
 
 
 class ChainBroken(StageFlowError):
@@ -38,15 +38,27 @@ def seal(state: State, event: ev.Event) -> bytes:
 
 def apply(state: State, data: bytes, seq: int = 0) -> ev.AnyEvent:
     """Fold one stored event; `seq` is its stream sequence. Raises ChainBroken, and then the state is as before."""
+    event = read(state, data)
+    follow(state, event, data, seq)
+    return event
+
+
+def read(state: State, data: bytes) -> ev.AnyEvent:
+    """The event that is to follow in this session, from its bytes. Raises ChainBroken when they are no event."""
     try:
-        event = ev.decode(data)
+        return ev.decode(data)
     except msgspec.MsgspecError as problem:
         raise ChainBroken(state.session, state.n + 1, f"not an event: {problem}") from None
-    _check(state, event)
+
+
+def follow(state: State, event: ev.AnyEvent, data: bytes, seq: int = 0) -> None:
+    """Fold an event that was read from `data`. Raises ChainBroken, and then the state is as before."""
+    number = state.n
+    if not number or event.n != number + 1 or event.prev != state.head or event.session != state.session:
+        _check(state, event)
     evolve(state, event)
-    state.head = hash_of(data)
+    state.head = sha256(data).hexdigest()
     state.seq = seq
-    return event
 
 
 def _check(state: State, event: ev.AnyEvent) -> None:

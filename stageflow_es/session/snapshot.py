@@ -8,6 +8,7 @@ The first event of a fork holds an image for good: fields of images are added, w
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -119,6 +120,7 @@ _COPIED = (
     "archived",
 )
 """Fields that an image and a state have alike."""
+_copied = attrgetter(*_COPIED)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Image)
@@ -143,7 +145,7 @@ def image_of(state: State) -> Image:
         settled=list(state.settled),
         runs=list(state.runs),
         input_history=list(state.input_history),
-        **{name: getattr(state, name) for name in _COPIED},
+        **dict(zip(_COPIED, _copied(state), strict=True)),
     )
 
 

@@ -68,7 +68,7 @@ class Observer:
                 self._take(delivery)
 
     def _take(self, delivery: Delivery) -> None:
-        event = ev.decode(delivery.message.data)
+        event = ev.decode(delivery.data)
         self.histories[event.session].append(event)
         self.times.append((time.monotonic(), event.by))
         for waker in self._wakers.pop(event.session, []):

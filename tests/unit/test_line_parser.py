@@ -45,7 +45,8 @@ class Client:
         self.seen: list[tuple[Any, ...]] = []
         self.listeners = {1: self._take}
 
-    def _take(self, message: Incoming) -> None:
+    def _take(self, *parts: bytes) -> None:
+        message = Incoming(*parts)
         self.seen.append((message.subject, message.reply, message.headers, message.data))
 
     async def _process_msg(self, *message: Any) -> None:
@@ -116,7 +117,7 @@ def test_what_is_left_of_a_lost_connection_is_forgotten() -> None:
 def test_a_listener_that_fails_costs_no_other_message() -> None:
     client = Client()
 
-    def fail(message: Incoming) -> None:
+    def fail(*parts: bytes) -> None:
         raise RuntimeError
 
     client.listeners[3] = fail

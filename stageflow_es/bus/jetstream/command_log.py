@@ -42,14 +42,15 @@ class JetStreamCommandLog:
         return [inbox, self._names.stray()] if partition == 0 else [inbox]
 
     def _parse(self, delivery: Delivery) -> CommandMessage:
-        session, kind = self._names.parse_command(delivery.message.subject)
+        message = delivery.message
+        session, kind = self._names.parse_command(message.subject)
         at = datetime.fromtimestamp(delivery.at // 1000 / 1_000_000, UTC)
         return CommandMessage(
             seq=delivery.seq,
             session=session,
             kind=kind,
-            data=delivery.message.data,
-            id=delivery.message.headers.get("Nats-Msg-Id"),
+            data=delivery.data,
+            id=message.headers.get("Nats-Msg-Id"),
             at=at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )
 

@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
-from stageflow_es.bus.jetstream.incoming import Take, headers_of
+from stageflow_es.bus.jetstream.incoming import Incoming, Take, TakeParts, headers_of
 from stageflow_es.bus.jetstream.line_parser import LineParser
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError
@@ -70,7 +70,7 @@ class Connection(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = LineParser(self)
-        self.listeners: dict[int, Take] = {}
+        self.listeners: dict[int, TakeParts] = {}
         self._losses: list[Callable[[], None]] = []
         self._denials: list[Callable[[Denial], None]] = []
 
@@ -117,6 +117,10 @@ class Connection(Client):
     async def listen(self, subject: str, take: Take) -> Listener:
         """Hand every message on `subject` to `take`, which must not take long, as soon as it is read. Survives
         reconnects, as subscriptions do. Raises Unanswered when the connection is closed."""
+        return await self.listen_to_parts(subject, lambda *parts: take(Incoming(*parts)))
+
+    async def listen_to_parts(self, subject: str, take: TakeParts) -> Listener:
+        """Like `listen`, for whoever has so many messages that an object for each is too much."""
         self.listeners[self._sid + 1] = take
         try:
             return Listener(self, await self.subscribe(subject))

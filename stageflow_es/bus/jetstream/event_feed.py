@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from stageflow_es.bus.feed_event import FeedEvent
 from stageflow_es.bus.jetstream.direct_get import from_leader, page
+from stageflow_es.bus.jetstream.incoming import text_of
 from stageflow_es.bus.jetstream.link import NO_STREAM, ApiError, Link
 from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader, created
 from stageflow_es.bus.jetstream.settings import BusSettings
@@ -24,6 +25,7 @@ class JetStreamEventFeed:
     def __init__(self, link: Link, settings: BusSettings) -> None:
         self._link = link
         self._names = Names(settings.prefix)
+        self._before_session = len(self._names.event(""))
         self._settings = replace(settings, pull=max(settings.pull, _PULL))
 
     async def created(self) -> str:
@@ -41,7 +43,7 @@ class JetStreamEventFeed:
     async def open(self, after: int) -> LogReader:
         """A reader of `FeedEvent`."""
         filters = [self._names.event("*")]
-        reader = LogReader(self._link, self._settings, self._names.events, filters, after, self._parse)
+        reader = LogReader(self._link, self._settings, self._names.events, filters, after, self._parse, bursts=True)
         return await reader.start()
 
     async def page(self, session: str, after: int, limit: int) -> list[StoredEvent]:
@@ -55,4 +57,4 @@ class JetStreamEventFeed:
         return [StoredEvent(event.seq, event.data) for event in stored]
 
     def _parse(self, delivery: Delivery) -> FeedEvent:
-        return FeedEvent(delivery.seq, self._names.session_of_event(delivery.message.subject), delivery.message.data)
+        return FeedEvent(delivery.seq, text_of(delivery.subject[self._before_session :]), delivery.data)

@@ -11,8 +11,8 @@ class Incoming:
     __slots__ = ("_head", "data", "reply", "subject")
 
     def __init__(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
-        self.subject = subject.decode("utf-8", "backslashreplace")
-        self.reply = reply.decode("utf-8", "backslashreplace")
+        self.subject = text_of(subject)
+        self.reply = text_of(reply)
         self.data = data
         self._head = head
 
@@ -28,6 +28,13 @@ class Incoming:
 
 
 Take = Callable[[Incoming], None]
+TakeParts = Callable[[bytes, bytes, bytes, bytes], None]
+"""Takes a message's subject, reply, headers and data as they came."""
+
+
+def text_of(subject: bytes) -> str:
+    """A subject as text; bytes that are no text show as escapes."""
+    return subject.decode("utf-8", "backslashreplace")
 
 
 def headers_of(block: bytes) -> dict[str, str] | None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from nats import errors as nats_errors
 from nats.protocol.parser import Parser
 
-from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.log import logger
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class LineParser(Parser):
                     await self.nc._process_msg(int(words[2]), words[1], reply, payload, head)
                     continue
                 try:
-                    take(Incoming(words[1], reply, head, payload))
+                    take(words[1], reply, head, payload)
                 except Exception:
                     log.exception("message_not_taken", subject=words[1])
         finally:

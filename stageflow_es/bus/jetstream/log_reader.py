@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from stageflow_es.bus.jetstream.connection import Listener
-from stageflow_es.bus.jetstream.incoming import Incoming
+from stageflow_es.bus.jetstream.incoming import Incoming, headers_of
 from stageflow_es.bus.jetstream.link import API, NO_STREAM, ApiError, Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.engine.ports import LogRecreated, Unanswered
@@ -37,7 +37,13 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
     seq: int
     at: int
-    message: Incoming
+    subject: bytes
+    head: bytes
+    data: bytes
+
+    @property
+    def message(self) -> Incoming:
+        return Incoming(self.subject, b"", self.head, self.data)
 
 
 async def created(link: Link, stream: str) -> str:
@@ -57,6 +63,9 @@ async def _info(link: Link, stream: str, within: float | None = None) -> dict[st
 class LogReader:
     """A reader of the messages under `filters` above `after`; `parse` makes of each what `fetch` returns,
     or None.
+
+    `bursts`: when asked, the server sends what there is, or with nothing there the next message, and then no more until
+    it is asked again. Whoever fetches now and then gets a busy log in few large pieces, which costs both sides less.
     """
 
     def __init__(
@@ -67,12 +76,15 @@ class LogReader:
         filters: list[str],
         after: int,
         parse: Callable[[Delivery], Any],
+        *,
+        bursts: bool = False,
     ) -> None:
         self._link = link
         self._settings = settings
         self._stream = stream
         self._filters = filters
         self._parse = parse
+        self._bursts = bursts
         self._born = ""
         self._seen = after
         self._found: deque[Any] = deque()
@@ -93,9 +105,6 @@ class LogReader:
     async def fetch(self, limit: int, wait: float) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        if self._found and self._consumer is not None and self._running_short(limit):
-            with suppress(Unanswered):  # more comes while these are looked at
-                await self._pull()
         while not self._found and (left := deadline - loop.time()) > 0:
             self._stirred.clear()
             try:
@@ -108,6 +117,9 @@ class LogReader:
                     await self._stirred.wait()
             except TimeoutError:
                 continue
+        if self._found and self._consumer is not None and self._running_short(limit):
+            with suppress(Unanswered):  # more comes while these are looked at
+                await self._pull()
         return self._take(limit)
 
     def _running_short(self, limit: int) -> bool:
@@ -146,6 +158,7 @@ class LogReader:
         request = {
             "batch": self._settings.pull,
             "expires": int(expires * _NANOSECONDS),
+            "no_wait": self._bursts,
             "idle_heartbeat": int(self._settings.heartbeat * _NANOSECONDS),
         }
         self._wanted += self._settings.pull
@@ -177,19 +190,21 @@ class LogReader:
         self._consumer = name
 
     async def _listen(self, consumer: str) -> Listener:
-        now, stir = asyncio.get_running_loop().time, self._stirred.set
+        now = asyncio.get_running_loop().time
 
-        def arrived(msg: Incoming) -> None:
+        def arrived(subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
             if consumer != self._consumer or self._broken:
                 return
             self._heard = now()
-            if msg.reply.startswith("$JS.ACK."):
-                self._message(msg)
+            words = reply.split(b".")
+            if len(words) >= 9:
+                self._message(words, subject, head, data)
             else:
-                self._notice(msg.headers)
-            stir()
+                self._notice(headers_of(head) or {})
+            if not self._stirred.is_set():
+                self._stirred.set()
 
-        return await self._link.client.listen(self._link.client.new_inbox(), arrived)
+        return await self._link.client.listen_to_parts(self._link.client.new_inbox(), arrived)
 
     async def _check_log(self, within: float | None) -> None:
         info = await _info(self._link, self._stream, within)
@@ -209,17 +224,18 @@ class LogReader:
             await inbox.close()
         return name
 
-    def _message(self, msg: Incoming) -> None:
-        # $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.<time>.<pending>
-        words = msg.reply.split(".")
-        at = 4 if len(words) == 9 else 6
-        seq, delivery = int(words[at + 1]), int(words[at + 2])
+    def _message(self, words: list[bytes], subject: bytes, head: bytes, data: bytes) -> None:
+        """`words` of the reply subject: $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.
+        <time>.<pending>, and with the domain one more at the end."""
+        at = 5 if len(words) == 9 else 7
+        delivery = int(words[at + 1])
         if delivery != self._delivered + 1:
             self._broken = True
             return
-        self._delivered, self._seen = delivery, seq
+        self._delivered = delivery
+        self._seen = seq = int(words[at])
         self._wanted -= 1
-        found = self._parse(Delivery(seq, int(words[at + 3]), msg))
+        found = self._parse(Delivery(seq, int(words[at + 2]), subject, head, data))
         if found is not None:
             self._found.append(found)
 

@@ -56,7 +56,7 @@ class JetStreamTimers:
     def _parse(self, delivery: Delivery) -> Fire | None:
         """None for a message that no timer of ours can have sent."""
         try:
-            body = msgspec.json.decode(delivery.message.data, type=_Body)
+            body = msgspec.json.decode(delivery.data, type=_Body)
         except msgspec.DecodeError:
             return None
         session = self._names.session_of_fire(delivery.message.subject)
