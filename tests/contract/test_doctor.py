@@ -212,6 +212,7 @@ async def test_a_frozen_server_takes_no_longer_than_is_allowed(
     assert own_nats_server.pid is not None
     async with asyncio.timeout(10), connect(own_nats_server.url, prefix="t") as client:
         os.kill(own_nats_server.pid, signal.SIGSTOP)
+        os.waitpid(own_nats_server.pid, os.WUNTRACED)  # until all of it has stopped, it may still answer
         try:
             findings = await examine(client)
         finally:

@@ -50,6 +50,7 @@ async def test_writes_that_get_no_answer_are_unanswered_and_the_log_says_what_be
     before = await bus.events.append("s0", [b"before"], 0)
     assert own_nats_server.pid is not None
     os.kill(own_nats_server.pid, signal.SIGSTOP)
+    os.waitpid(own_nats_server.pid, os.WUNTRACED)  # until all of it has stopped, it may still answer
     async with asyncio.timeout(5):
         outcomes = await asyncio.gather(
             *(bus.events.append(f"s{number}", [b"x"], before if number == 0 else 0) for number in range(40)),
@@ -97,6 +98,7 @@ async def test_closing_the_bus_answers_whoever_still_waits(own_nats_server: Embe
     bus = await JetStreamBus.connect(own_nats_server.url, settings())
     assert own_nats_server.pid is not None
     os.kill(own_nats_server.pid, signal.SIGSTOP)
+    os.waitpid(own_nats_server.pid, os.WUNTRACED)  # until all of it has stopped, it may still answer
     waiting = [asyncio.create_task(bus.events.append(session, [b"x"], 0)) for session in ("a", "b")]
     await asyncio.sleep(0)
     closing = asyncio.create_task(bus.close())
