@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -118,3 +120,9 @@ async def take(reader: Reader, wanted: int) -> list[object]:
         while len(found) < wanted:
             found += await reader.fetch(wanted - len(found), 10)
     return found
+
+
+def freeze(pid: int) -> None:
+    """Stop a process of ours, and wait until all of it stands still: until then it may answer."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)

@@ -26,7 +26,7 @@ from stageflow_es.doctor.rights import Role
 from stageflow_es.engine import Engine
 from stageflow_es.engine.vitals import Vitals
 from stageflow_es.errors import OperatorError, StageFlowError
-from tests.contract.conftest import settings
+from tests.contract.conftest import freeze, settings
 
 WITHIN = 40.0
 
@@ -211,8 +211,7 @@ async def test_a_frozen_server_takes_no_longer_than_is_allowed(
     monkeypatch.setattr(examination, "ALL_WITHIN", 3.0)
     assert own_nats_server.pid is not None
     async with asyncio.timeout(10), connect(own_nats_server.url, prefix="t") as client:
-        os.kill(own_nats_server.pid, signal.SIGSTOP)
-        os.waitpid(own_nats_server.pid, os.WUNTRACED)  # until all of it has stopped, it may still answer
+        freeze(own_nats_server.pid)
         try:
             findings = await examine(client)
         finally:

@@ -11,7 +11,7 @@ import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.engine.ports import Checkpoint, Unanswered
-from tests.contract.conftest import settings, take
+from tests.contract.conftest import freeze, settings, take
 
 
 async def test_what_was_acknowledged_survives_a_killed_server_and_the_bus_finds_it_again(
@@ -49,8 +49,7 @@ async def test_writes_that_get_no_answer_are_unanswered_and_the_log_says_what_be
     bus = await JetStreamBus.connect(own_nats_server.url, settings(request_timeout=0.4))
     before = await bus.events.append("s0", [b"before"], 0)
     assert own_nats_server.pid is not None
-    os.kill(own_nats_server.pid, signal.SIGSTOP)
-    os.waitpid(own_nats_server.pid, os.WUNTRACED)  # until all of it has stopped, it may still answer
+    freeze(own_nats_server.pid)
     async with asyncio.timeout(5):
         outcomes = await asyncio.gather(
             *(bus.events.append(f"s{number}", [b"x"], before if number == 0 else 0) for number in range(40)),
@@ -97,8 +96,7 @@ async def test_an_append_while_the_server_is_down_is_unanswered_and_later_ones_s
 async def test_closing_the_bus_answers_whoever_still_waits(own_nats_server: EmbeddedServer) -> None:
     bus = await JetStreamBus.connect(own_nats_server.url, settings())
     assert own_nats_server.pid is not None
-    os.kill(own_nats_server.pid, signal.SIGSTOP)
-    os.waitpid(own_nats_server.pid, os.WUNTRACED)  # until all of it has stopped, it may still answer
+    freeze(own_nats_server.pid)
     waiting = [asyncio.create_task(bus.events.append(session, [b"x"], 0)) for session in ("a", "b")]
     await asyncio.sleep(0)
     closing = asyncio.create_task(bus.close())
