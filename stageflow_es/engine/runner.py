@@ -75,7 +75,7 @@ class StageRun:
         self._task: asyncio.Task[None] | None = None
         self._occurrences: dict[str, int] = {}
         self._recorded = dict(run.records)
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, asyncio.Future[Record]] = {}
         self._dead = False
         self._stopwatch: Stopwatch | None = None
 
@@ -323,22 +323,32 @@ class StageRun:
     async def _answer(self, key: str) -> Any:
         """Wait until the recorded call is closed, durably, and return what it came to."""
         with self._time.paused_if(self._alone()):
-            while (record := self._closed(key)) is None:
-                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            record = self._closed(key)
+            if record is None:
+                future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
                 self._waiting[key] = future
+                self._look_again()
                 self._may_park()
                 try:
-                    await future
+                    record = await future
                 finally:
                     del self._waiting[key]
         return record.value
 
     def _closed(self, key: str) -> Record | None:
-        """The recorded call if it is closed in the state as it is durable: not while an append is under way."""
-        if self._actor.appending:
+        """The recorded call if it is closed in the state as it is durable: not while an append is under way, nor while
+        the log is read again because one was refused."""
+        actor = self._actor
+        if actor.appending or actor.state is None or actor.state.runs.get(self.id.scope) is not self._run:
             return None
         record = self._run.records.get(key)
         return None if record is None or record.open else record
+
+    def _look_again(self) -> None:
+        """Have the actor look at this run once its append is durable: what the run waits for may be in it, or be there
+        already. A log that is read again brings every run to be looked at."""
+        if self._actor.appending and self._actor.state is not None:
+            self._actor.state.touch(self.id.scope)
 
     def _may_park(self) -> None:
         """From now on the run may be taken out of memory, if it does nothing but wait."""
@@ -350,13 +360,17 @@ class StageRun:
         if self.resting and not self._dead:
             self._actor.workers.park(self)
 
-    def wake(self, run: Run) -> None:
-        """The state's view of this run, now durable: answer the calls that are closed."""
+    def follow(self, run: Run, *, active: bool) -> None:
+        """The state's view of this run, now durable: answer the calls that are closed. While the session is paused
+        (not `active`) nothing is woken."""
         self._run = run
+        if not active:
+            return
         for key, future in self._waiting.items():
-            if self._closed(key) is not None and not future.done():
+            record = self._closed(key)
+            if record is not None and not future.done():
                 self._actor.host.waiting.leave(self)
-                future.set_result(None)
+                future.set_result(record)
         if self._waiting and self not in self._actor.host.waiting:
             self._may_park()
 

@@ -108,7 +108,7 @@ class Workers:
         elif self._lapsed:
             state.touch(path)
         elif worker is not None:
-            worker.wake(run)
+            worker.follow(run, active=state.active)
         elif not run.blocked:
             self._idle[path] = None
 
