@@ -1,4 +1,5 @@
-"""Which stages can never suspend, told from their code: those run at once, without a task of their own.
+"""Which stages can never suspend, told from their code: those run at once, without a task of their own; and whether
+a task of the others is what runs.
 
 A coroutine whose body has no `await`, `async for` or `async with` runs from its start to its end in one go. Whether
 it does can be read off its bytecode, once for each class.
@@ -6,6 +7,7 @@ it does can be read off its bytecode, once for each class.
 
 from __future__ import annotations
 
+import asyncio
 import dis
 from inspect import iscoroutinefunction
 
@@ -30,3 +32,11 @@ def _look(stage: type[BaseStage]) -> bool:
     if stage.blocking or not iscoroutinefunction(run) or hasattr(run, "__wrapped__"):
         return False
     return not any(instruction.opname in _SUSPENDING for instruction in dis.get_instructions(run.__code__))
+
+
+def running(task: asyncio.Task[None] | None) -> bool:
+    """Whether this task is what runs just now: it is not while its coroutine is closed from outside."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
-from stageflow_es.engine.awaiting import never_awaits
+from stageflow_es.engine.awaiting import never_awaits, running
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import SessionView, plain
 from stageflow_es.engine.stopwatch import Stopwatch
@@ -179,9 +179,11 @@ class StageRun:
                     self._finish(self._failure("CancelledError", "the stage was cancelled from inside"))
                 raise
             report = self._failure("TimeoutError", f"ran longer than {self._stage.timeout} s", timed_out=True)
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not running(self._task):
+                raise  # the coroutine is closed, from outside
             report = self._failure(type(error).__name__, _text(error))
         self._finish(report)
 

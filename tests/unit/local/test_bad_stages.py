@@ -39,6 +39,7 @@ DEEDS: dict[str, tuple[Callable[[BaseStage], Any], str]] = {
     "a number of thousands of digits": (lambda s: s.set_outputs({"v": 10**5000}), "is not JSON"),
     "outputs that are no object": (lambda s: s.set_outputs([1]), "has no attribute 'items'"),  # type: ignore[arg-type]
     "an error that says half a character": (lambda s: fail_with(ValueError(f"bad {HALF}")), r"bad \\ud800"),
+    "an error that closes coroutines": (lambda s: fail_with(GeneratorExit("closed")), "closed"),
     "an error that is no Exception": (lambda s: fail_with(Odd("odd")), "odd"),
     "an event without a text for its name": (lambda s: s.emit(5), "cannot emit 5"),  # type: ignore[arg-type]
     "an event named half a character": (lambda s: s.emit(HALF), "is no text"),
