@@ -58,6 +58,8 @@ class Asking:
 
 
 class Temporal(Work):
+    sessions = 200
+
     async def open(self) -> None:
         known = self.directory / "server.json"
         if known.exists():
