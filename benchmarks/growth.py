@@ -30,7 +30,8 @@ from stageflow_es import Context, Pipeline, Session
 
 AT_ONCE = (1, 10, 100, 1000)
 PARKED = (1, 100, 1000, 5000) if QUICK else (1, 1000, 10_000, 100_000)
-STAGES = (10, 100, 1000) if QUICK else (10, 100, 1000, 10_000)
+STAGES = (10, 100, 1000) if QUICK else (10, 100, 1000, 9_999)
+"""A pipeline has 10,000 nodes at most, its end among them."""
 SIZES = (1, 10, 100) if QUICK else (1, 10, 100, 1000)
 """KB of the context."""
 LARGEST = 960_000
@@ -117,7 +118,7 @@ async def stages() -> list[Point]:
 
 
 def _lean(stages: int) -> dict[str, Any]:
-    """A chain that writes nothing: ten thousand nodes have to fit into the message of a start."""
+    """A chain that writes nothing: so many nodes have to fit into the message of a start."""
     step = {"type": "stage", "stage": "Increment", "arguments": {"value": "value"}}
     nodes = [{"id": str(number), **step, "next": str(number + 1)} for number in range(stages)]
     end = {"id": str(stages), "type": "terminal"}

@@ -39,6 +39,7 @@ class Load:
         connection = await connect(url)
         load = cls(connection, await Link.open(connection, PATIENCE))
         load._listener = await connection.listen("stageflow.events.*", load._see)
+        await connection.listen("stageflow.rejections.*", load._refuse)
         await connection.flush()
         return load
 
@@ -119,3 +120,12 @@ class Load:
         future = told.get(message.subject.rsplit(".", 1)[1])
         if future is not None and not future.done():
             future.set_result(None)
+
+    def _refuse(self, message: Incoming) -> None:
+        """Whoever waits for a session that was refused learns why."""
+        session = message.subject.rsplit(".", 1)[1]
+        for told in (self._ended, self._waiting):
+            future = told.get(session)
+            if future is not None and not future.done():
+                future.set_exception(RuntimeError(f"session {session} was refused: {message.data.decode()}"))
+                future.exception()  # nobody has to look at both
