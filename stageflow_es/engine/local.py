@@ -49,8 +49,8 @@ class SessionResult:
 
 
 class Session:
-    """One session in this process. `event_handler` is called with every event as it happens; what it raises comes out
-    of `run`."""
+    """One session in this process. `event_handler` is called with every event as it happens, and may be replaced at any
+    time; what it raises comes out of `run`."""
 
     def __init__(
         self,
@@ -188,6 +188,15 @@ class Session:
         self._host.note(event)
         self._after_sending()
 
+    @property
+    def event_handler(self) -> Callable[[Event], None]:
+        """What is called with every event from now on; what does nothing, where there is none."""
+        return self._host.handler or _nobody
+
+    @event_handler.setter
+    def event_handler(self, handler: Callable[[Event], None] | None) -> None:
+        self._host.told_to(handler)
+
     async def pause(self) -> None:
         """Let running stages finish and start none until `resume`. Raises CommandRejected."""
         self._accepted(self._control("pause"))
@@ -232,6 +241,11 @@ class Session:
     @property
     def result(self) -> dict[str, Any] | None:
         return copy(self._state.result)  # type: ignore[no-any-return]
+
+    @property
+    def artifact_paths(self) -> list[str]:
+        """The paths of the artifacts it ended with."""
+        return list(self._state.artifacts)
 
     @property
     def context(self) -> Context:
@@ -301,6 +315,10 @@ class Session:
         session._host.adopt(state, history, [] if session._early else copy(snapshot.get("input_history", [])))
         session._commands = snapshot.get("commands", state.last_command)
         return session
+
+
+def _nobody(event: Event) -> None:
+    """The handler of a session that has none."""
 
 
 def _definition(pipeline: Pipeline | CompiledPipeline) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class LocalHost:
         self._inputs: list[dict[str, Any]] = []
         self._told = 0
         self._base = 0
-        self._handler = handler
+        self.handler = handler
         self._clock = SystemClock()
 
     def adopt(self, state: State, history: list[Event], inputs: list[dict[str, Any]]) -> None:
@@ -89,6 +89,11 @@ class LocalHost:
         self._tell()
         return copy(self._inputs)  # type: ignore[no-any-return]
 
+    def told_to(self, handler: Callable[[Event], None] | None) -> None:
+        """Tell another what happens from now on."""
+        self._tell()
+        self.handler = handler
+
     def note(self, event: Event) -> None:
         """Add an event that is none of the session's own: it is told, not stored."""
         self._tell()
@@ -97,7 +102,7 @@ class LocalHost:
     def _store(self, events: Sequence[bytes]) -> None:
         self.log += events
         self.state.seq = self._base + len(self.log)
-        if self._handler is not None:
+        if self.handler is not None:
             self._tell()
 
     def _tell(self) -> None:
@@ -111,10 +116,10 @@ class LocalHost:
     def _say(self, event: Event) -> None:
         """A handler that raises ends `run`, not the session."""
         self._history.append(event)
-        if self._handler is None:
+        if self.handler is None:
             return
         try:
-            self._handler(event)
+            self.handler(event)
         except Exception as problem:
             self.failure = self.failure or problem
             self.ended.set()

@@ -6,21 +6,16 @@ takes it, it is refused; with no wait open it is kept, in order, for the next on
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from stageflow_es.errors import Problem
+from stageflow_es.pipeline.json_schema import schema_errors
+from stageflow_es.pipeline.pointers import below
 from stageflow_es.session import events as ev
 from stageflow_es.session.commands import Input, OpenWait
 from stageflow_es.session.runs import due_at, live_run
 from stageflow_es.session.state import State
 from stageflow_es.session.transitions import stamp
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
 
 MAX_PROBLEMS = 20
 
@@ -94,32 +89,8 @@ def schema_problems(schema: Any, payload: Any) -> list[Problem]:
     be applied takes nothing."""
     if schema is None or schema is True:
         return []
-    from jsonschema.exceptions import SchemaError
-    from referencing.exceptions import Unresolvable
-
     try:
-        validator = _validator(msgspec.json.encode(schema, order="sorted"))
-        errors = list(validator.iter_errors(payload))
-    except SchemaError as problem:
-        return [Problem(path="/payload", message=f"the wait's schema is no JSON Schema: {problem.message}")]
-    except Unresolvable as problem:
-        message = f"the wait's schema refers to {problem.ref!r}, which it does not contain"
-        return [Problem(path="/payload", message=message)]
-    except (re.error, RecursionError, ArithmeticError) as problem:
-        message = f"the wait's schema cannot be applied to this payload: {type(problem).__name__}"
-        return [Problem(path="/payload", message=message)]
-    return [
-        Problem(path="/payload" + "".join(f"/{part}" for part in error.absolute_path), message=error.message)
-        for error in errors[:MAX_PROBLEMS]
-    ]
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Draft202012Validator:
-    """A validator that fetches nothing from anywhere."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    decoded = msgspec.json.decode(schema)
-    Draft202012Validator.check_schema(decoded)
-    return Draft202012Validator(decoded, registry=Registry())
+        found = schema_errors(schema, payload, MAX_PROBLEMS)
+    except ValueError as problem:
+        return [Problem(path="/payload", message=str(problem))]
+    return [Problem(path=below("/payload", *path), message=message) for path, message in found]

@@ -2,28 +2,58 @@
 
 A shape is a type (`int`), a generic (`list[int]`, `dict[str, float]`, `int | None`), a tuple of types, a list of one
 shape (`[{"id": int}]`), or a dict of shapes, whose keys are then required. Every shape is checked as the JSON Schema
-it is turned into: a boolean is no integer, 1.0 is one, and a type that JSON has no word for is not checked. Which
-dicts are JSON Schemas themselves, `is_json_schema` decides.
+it is turned into, and every value as the JSON it becomes: neither a boolean nor 1.0 is an `int`, `bytes` are base64,
+and nothing is of a type that JSON has no word for. Which dicts are JSON Schemas themselves, `is_json_schema` decides.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from dataclasses import is_dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, Literal, Union, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+
+from stageflow_es.pipeline.json_schema import INT, nothing, schema_errors
+from stageflow_es.pipeline.values import encode
 
 JSON_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
-_NAMES: dict[type, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    list: "array",
-    tuple: "array",
-    dict: "object",
-    type(None): "null",
+_DATE: Final = r"\d{4}-\d{2}-\d{2}"
+_TIME: Final = r"\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?"
+
+
+def _text(pattern: str, **more: str) -> dict[str, Any]:
+    return {"type": "string", **more, "pattern": f"^{pattern}$"}
+
+
+_BYTES: Final = _text("([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", contentEncoding="base64")
+
+_WORDS: Mapping[type, Mapping[str, Any]] = {
+    type(None): {"type": "null"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer", "format": INT},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    list: {"type": "array"},
+    tuple: {"type": "array"},
+    set: {"type": "array"},
+    frozenset: {"type": "array"},
+    dict: {"type": "object"},
+    bytes: _BYTES,
+    bytearray: _BYTES,
+    datetime: _text(f"{_DATE}T{_TIME}", format="date-time"),
+    date: _text(_DATE, format="date"),
+    time: _text(_TIME, format="time"),
+    UUID: _text("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", format="uuid"),
+    Decimal: _text(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
 }
+"""What JSON has for values of a type, JSON's own types first."""
 
 
 def is_json_schema(schema: Any) -> bool:
@@ -57,7 +87,7 @@ def _type_names(value: Any) -> bool:
     return bool(names) and all(isinstance(name, str) and name in JSON_TYPES for name in names)
 
 
-def _text(value: Any) -> bool:
+def _word(value: Any) -> bool:
     return isinstance(value, str)
 
 
@@ -102,7 +132,7 @@ _TELLING: Mapping[str, Callable[[Any], bool]] = {
     "enum": _list,
     "const": _scalar,
     "required": _texts,
-    **_each("$schema $ref", _text),
+    **_each("$schema $ref", _word),
     **_each("anyOf oneOf allOf prefixItems", _schemas),
     **_each("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf", _number),
     **_each("minLength maxLength minItems maxItems minContains maxContains minProperties maxProperties", _number),
@@ -119,7 +149,7 @@ _NESTING: Mapping[str, Callable[[Any], bool]] = {
 _KEYWORDS: Mapping[str, Callable[[Any], bool]] = {
     **_TELLING,
     **_NESTING,
-    **_each("title description pattern format contentEncoding contentMediaType $id $anchor $comment", _text),
+    **_each("title description pattern format contentEncoding contentMediaType $id $anchor $comment", _word),
     **_each("uniqueItems deprecated readOnly writeOnly", _flag),
     "default": _anything,
     "examples": _list,
@@ -157,19 +187,40 @@ def _of_type(schema: Any) -> dict[str, Any] | None:
         return {"type": "array", "items": _below(args[0])}
     if origin is dict and args:
         return {"type": "object", "additionalProperties": _below(args[1])}
-    kind = origin or schema
-    name = _NAMES.get(kind) if isinstance(kind, type) else None
-    return None if name is None else {"type": name}
+    if origin is not None:
+        return dict(_WORDS[origin]) if origin in _WORDS else None
+    return _of_class(schema) if isinstance(schema, type) else None
+
+
+def _of_class(kind: type) -> dict[str, Any] | None:
+    """What JSON has for instances of a class; of an abstract one, for all that are instances of it."""
+    if issubclass(kind, Enum):
+        return {"enum": [member.value for member in kind if isinstance(member.value, (str, int))]}
+    word = next((_WORDS[base] for base in kind.__mro__ if base in _WORDS), None)
+    if word is not None:
+        return dict(word)
+    if is_dataclass(kind) or issubclass(kind, msgspec.Struct):
+        return {"type": "object"}
+    try:
+        names = {word["type"] for base, word in _WORDS.items() if issubclass(base, kind)}
+    except TypeError:  # a protocol that cannot be asked
+        return None
+    return {"type": sorted(names)} if names else nothing(kind.__name__)
 
 
 def validate_schema(value: Any, schema: Any, path: str = "payload") -> None:
-    """Raise ValueError, naming the place below `path`, unless the value is what the schema says."""
-    from stageflow_es.stages.json_schema import first_problem
-
+    """Raise ValueError, naming the place below `path`, unless the JSON a value becomes is what the schema says."""
     target = to_json_schema(schema)
     if target is None:
         return
-    found = first_problem(target, value)
-    if found is not None:
-        where, message = found
-        raise ValueError(f"{path}{where}: {message}")
+    for where, message in schema_errors(target, _as_json(value), 1):
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+        raise ValueError(f"{path}{place}: {message}")
+
+
+def _as_json(value: Any) -> Any:
+    """What a value is once it is recorded; itself when it cannot be."""
+    try:
+        return msgspec.json.decode(encode(value))
+    except ValueError:
+        return value

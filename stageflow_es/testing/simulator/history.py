@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from stageflow_es.pipeline.json_schema import schema_errors
 from stageflow_es.stages import BaseStage
-from stageflow_es.stages.json_schema import first_problem
 
 Event = dict[str, Any]
 RUN_ENDS = frozenset({"stage_completed", "stage_failed", "stage_timeout", "stage_skipped"})
@@ -284,4 +284,4 @@ def _path(scope: str, node: str) -> str:
 
 
 def _takes(schema: Any, payload: Any) -> bool:
-    return schema is None or first_problem(schema, payload) is None
+    return schema is None or not schema_errors(schema, payload, 1)

@@ -55,7 +55,11 @@ SPECS = {
         {
             "type": "progress",
             "description": "how far",
-            "payload_schema": {"type": "object", "properties": {"done": {"type": "integer"}}, "required": ["done"]},
+            "payload_schema": {
+                "type": "object",
+                "properties": {"done": {"type": "integer", "format": "int"}},
+                "required": ["done"],
+            },
         }
     ],
     "allowed_inputs": [

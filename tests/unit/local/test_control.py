@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stageflow_es import CommandRejected, Event, MissingArtifact, Session, SessionFailed
+from stageflow_es import CommandRejected, Context, Event, MissingArtifact, Session, SessionFailed
 
 from .stages import Cancelled, asking, end, pipeline, stage, until_waiting
 
@@ -166,3 +166,35 @@ async def test_an_event_of_ones_own_is_told_and_not_stored() -> None:
     result = await session.run()
     assert heard[0] == result.history[0].type == "mine"
     assert all(b'"mine"' not in data for data in session.events)
+
+
+async def test_a_handler_given_later_hears_what_happens_from_then_on() -> None:
+    first: list[str] = []
+    second: list[str] = []
+    session = Session("s", asking())
+    running = asyncio.create_task(session.run())
+    await until_waiting(session)
+    session.event_handler = lambda event: first.append(event.type)
+    await session.input("go", 1)
+    session.event_handler = lambda event: second.append(event.type)
+    await running
+    assert first == ["user_input"]
+    assert second == ["stage_completed", "session_terminated", "session_completed"]
+
+
+async def test_the_handler_of_a_session_can_be_called_and_taken_away() -> None:
+    heard: list[Event] = []
+    own = Event(type="own", session_id="s")
+    session = Session("s", pipeline(end()), event_handler=heard.append)
+    session.event_handler(own)
+    session.event_handler = None  # type: ignore[assignment]  # mypy knows one type of a property, not what it is set to
+    session.event_handler(own)
+    await session.run()
+    assert heard == [own]
+
+
+async def test_a_session_tells_the_paths_of_its_artifacts() -> None:
+    session = Session("s", pipeline(end("a", "b.c")), Context(payload={"a": 1}))
+    assert session.artifact_paths == []
+    await session.run()
+    assert session.artifact_paths == ["a", "b.c"]

@@ -78,6 +78,19 @@ def test_an_input_no_open_wait_takes_is_refused_and_the_wait_goes_on() -> None:
     s.when(sent("go", {"v": 2})).then("user_input")
 
 
+def test_the_pointer_of_a_refused_input_is_one_whatever_the_keys_are() -> None:
+    odd = {"type": "object", "additionalProperties": {"items": {"type": "integer"}}}
+    s = one().when(start()).when(waits("go", schema=odd)).when(sent("go", {"a/b~c": [1, "x"]}))
+    assert s.state.refusal is not None
+    assert [problem.path for problem in s.state.refusal.problems] == ["/payload/a~1b~0c/1"]
+
+
+def test_an_integer_that_python_asks_for_is_written_as_one() -> None:
+    s = one().when(start()).when(waits("go", schema={"type": "integer", "format": "int"}))
+    s.when(sent("go", 1.0)).then("input_rejected")
+    s.when(sent("go", 1)).then("user_input")
+
+
 def test_an_input_goes_to_those_of_its_waits_whose_schema_takes_it() -> None:
     s = two().when(start()).when(waits("go", "p/a", schema=NUMBER), waits("go", "p/b"))
     s.when(sent("go", "text")).then(event("user_input", waits=["w4"]))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Optional, Union
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Optional, Protocol, Union
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -13,9 +18,30 @@ from jsonschema import Draft202012Validator
 from stageflow_es.stages import validate_schema
 from stageflow_es.stages.payload_schema import is_json_schema, to_json_schema
 
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Point:
+    x: int
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Nothing:
+    """What JSON has no word for."""
+
+
+class CannotBeAsked(Protocol):
+    x: int
+
+
 FITS: list[tuple[Any, Any]] = [
     (int, 5),
-    (int, 5.0),
     (float, 1),
     (float, 1.5),
     (str, ""),
@@ -45,7 +71,25 @@ FITS: list[tuple[Any, Any]] = [
     ({"a": int | None}, {"a": None}),
     ({"a": None}, {"a": 1}),
     ({}, {"a": 1}),
-    ({"when": datetime}, {"when": "text"}),
+    ({"when": datetime}, {"when": datetime(2026, 1, 2, 3, 4, 5, 6)}),
+    ({"when": datetime}, {"when": "2026-01-02T03:04:05Z"}),
+    (date, date(2026, 1, 2)),
+    (time, "03:04"),
+    (bytes, b"\x00\xff"),
+    (bytes, "AP8="),
+    (bytes, ""),
+    (UUID, UUID(int=5)),
+    (Decimal, Decimal("-1.50")),
+    (set, {1, 2}),
+    (list, {1}),
+    (Colour, Colour.RED),
+    (Colour, "red"),
+    (Point, Point(1)),
+    (Mapping, {"a": 1}),
+    (Sequence, "text"),
+    (Sequence[int], 5),
+    (CannotBeAsked, 5),
+    (Text, "a"),
     ("no shape", 5),
     ({1, 2}, 5),
     ({"type": "string", "minLength": 2}, "ab"),
@@ -56,6 +100,22 @@ FITS: list[tuple[Any, Any]] = [
 DOES_NOT_FIT: list[tuple[Any, Any, str]] = [
     (int, True, "payload: True is not of type 'integer'"),
     (int, 1.5, "integer"),
+    (int, 1.0, "payload: 1.0 is written as a number with a fraction, not as an integer"),
+    ({"n": list[int]}, {"n": [1, 2.0]}, r"payload\.n\[1\]: 2.0 is written as a number with a fraction"),
+    (int | str, 1.0, "payload: 1.0 is not valid under any of the given schemas"),
+    (bytes, "no base64", "does not match"),
+    (bytes, 5, "string"),
+    ({"data": bytes}, {"data": ["AP8="]}, r"payload\.data: .* is not of type 'string'"),
+    (datetime, "tomorrow", "does not match"),
+    (date, "2026-01-02T03:04:05Z", "does not match"),
+    (UUID, "5", "does not match"),
+    (Decimal, 1.5, "string"),
+    (Colour, "blue", r"'blue' is not one of \['red'\]"),
+    (Point, [1], "object"),
+    (Mapping, [], "object"),
+    (complex, 1, "payload: 1 is no complex: JSON has no word for one"),
+    ({"order": Nothing}, {"order": {"id": 1}}, r"payload\.order: {'id': 1} is no Nothing: JSON has no word for one"),
+    ({"order": Nothing}, {"order": Nothing()}, r"payload\.order: .* is no Nothing"),
     (int, "1", "integer"),
     (float, True, "number"),
     (bool, 1, "boolean"),
@@ -103,6 +163,10 @@ def test_the_path_begins_as_asked() -> None:
         ({"type": "object", "properties": 5}, "is no JSON Schema"),
         ({"$ref": "#/$defs/nowhere"}, "refers to '/\\$defs/nowhere'"),
         ({"$ref": "http://127.0.0.1:9/schema.json"}, "refers to 'http"),
+        (
+            {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+            "cannot be applied to this value: RecursionError",
+        ),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_a_value_error_and_nothing_is_fetched(
@@ -112,7 +176,7 @@ def test_a_schema_that_cannot_be_used_is_a_value_error_and_nothing_is_fetched(
     monkeypatch.setattr("urllib.request.urlopen", lambda *args, **kwargs: fetched.append(args))
 
     with pytest.raises(ValueError, match=message):
-        validate_schema({}, schema)
+        validate_schema({"a": 1}, schema)
 
     assert fetched == []
 

@@ -190,7 +190,7 @@ async def test_a_wait_hands_on_its_json_schema() -> None:
     assert await stage.wait_input("user", timeout=5) == answer
     assert await stage.wait_input("any") == answer
 
-    fields = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+    fields = {"type": "object", "properties": {"id": {"type": "integer", "format": "int"}}, "required": ["id"]}
     schema = {"type": "object", "properties": {"user": fields}, "required": ["user"]}
     assert runtime.asked == [("wait_input", "user", 5, schema), ("wait_input", "any", None, None)]
 

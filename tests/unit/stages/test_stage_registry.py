@@ -105,7 +105,7 @@ def test_a_spec_says_all_that_a_class_declares() -> None:
         )
     )
 
-    fields = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    fields = {"type": "object", "properties": {"n": {"type": "integer", "format": "int"}}, "required": ["n"]}
     assert catalog()["Ship"] == StageSpec(
         stage_name="Ship",
         category="shop",
