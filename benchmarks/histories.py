@@ -55,7 +55,7 @@ class Kind:
         """The events of the session of that number."""
         at = rfc3339(START + timedelta(milliseconds=number)).encode()
         name = b"pipeline-%02d" % (number // 7 % PIPELINES)
-        labels = b'{"region":"r%d","customer":"c%d"}' % (number % REGIONS, number % CUSTOMERS)
+        labels = b'{"kind":"order","region":"r%d","customer":"c%d"}' % (number % REGIONS, number % CUSTOMERS)
         events: list[bytes] = []
         for event in self._events:
             own = event.replace(_SESSION, session_of(number)).replace(_AT, at)

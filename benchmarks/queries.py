@@ -1,4 +1,6 @@
-"""How soon the query service answers: lists and searches by everything they may be by, over NATS."""
+"""How soon the query service answers: lists by everything they may be by, with many hits, few and none, and
+all else that is asked, over NATS.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,8 @@ from stageflow_es.engine.ports import BusError
 TIMES = 200
 PAGE = 50
 LONG_PAGE = 500
+LIST = "session.list"
+NOT_THERE = "404"
 
 Question = tuple[str, dict[str, Any]]
 
@@ -27,38 +31,70 @@ LISTS: dict[str, dict[str, Any]] = {
     "by status, few have it": {"status": "waiting"},
     "by status, none has it": {"status": "paused"},
     "by pipeline": {"pipeline": "pipeline-07"},
+    "by pipeline, none has it": {"pipeline": "no-such-pipeline"},
+    "by label, all have it": {"label": "kind=order"},
     "by label, a tenth have it": {"label": "region=r3"},
     "by label, few have it": {"label": "customer=c42"},
-    "by status and pipeline": {"status": "failed", "pipeline": "pipeline-07"},
-    "by status and pipeline, none has both": {"status": "completed", "pipeline": "no-such-pipeline"},
+    "by label, none has it": {"label": "region=r99"},
+    "by status and pipeline": {"status": "completed", "pipeline": "pipeline-07"},
+    "by status and pipeline, none has both": {"status": "failed", "pipeline": "pipeline-07"},
+    "by status and pipeline, most have the one and none the other": {
+        "status": "completed",
+        "pipeline": "no-such-pipeline",
+    },
     "by status and label": {"status": "waiting", "label": "region=r8"},
     "by status and label, none has both": {"status": "waiting", "label": "region=r3"},
+    "by status and label, none has the one and all the other": {"status": "paused", "label": "kind=order"},
     "by pipeline and label": {"pipeline": "pipeline-07", "label": "region=r3"},
+    "by pipeline and label, none has the one and all the other": {
+        "pipeline": "no-such-pipeline",
+        "label": "kind=order",
+    },
     "by status, pipeline and label": {"status": "completed", "pipeline": "pipeline-07", "label": "region=r3"},
+    "by status, pipeline and label, none has all": {
+        "status": "failed",
+        "pipeline": "pipeline-07",
+        "label": "kind=order",
+    },
 }
+
+DEEP: dict[str, dict[str, Any]] = {
+    "of all": {},
+    "by pipeline": {"pipeline": "pipeline-07"},
+    "by status and pipeline": {"status": "completed", "pipeline": "pipeline-07"},
+    "by label, all have it": {"label": "kind=order"},
+    "by status and label": {"status": "completed", "label": "region=r3"},
+}
+
+
+def _of_sessions(sessions: int) -> dict[str, list[Question]]:
+    """Questions about one session, of sessions here and there."""
+    some = [session_of(number * 97 % sessions).decode() for number in range(TIMES)]
+    return {
+        "get one session": [("session.get", {"session": session}) for session in some],
+        "get one that is not there": [("session.get", {"session": f"no-{session}"}) for session in some],
+        "the state of one session": [("session.state", {"session": session}) for session in some],
+        "its state as of an event": [("session.state", {"session": session, "at": 5}) for session in some],
+        "its snapshot": [("session.snapshot", {"session": session}) for session in some],
+        "its history": [("session.history", {"session": session}) for session in some],
+        "its history from an event on": [("session.history", {"session": session, "from": 6}) for session in some],
+        "the history of one that is not there": [("session.history", {"session": f"no-{session}"}) for session in some],
+        "health": [("health", {})],
+    }
 
 
 async def ask(stream: Stream, db: str, sessions: int) -> list[Figure]:
     """Milliseconds, the 99th percentile, of each question over a projection with so many sessions."""
+    goal = 20 if sessions >= 100_000 else None
     async with stream.running("services.query", db=db):
         await _up(stream.link)
-        goal = 20 if sessions >= 100_000 else None
+        kinds = {f"list {name}": [(LIST, {**by, "limit": PAGE})] for name, by in LISTS.items()}
+        for name, by in DEEP.items():
+            kinds[f"list {name}, all the way down"] = await _deep_pages(stream.link, by)
+        kinds |= _of_sessions(sessions)
         figures = [
-            Figure(f"list {name}, p99", await _p99(stream.link, [("list", {**by, "limit": PAGE})]), "ms", goal)
-            for name, by in LISTS.items()
+            Figure(f"{name}, p99", await _p99(stream.link, questions), "ms", goal) for name, questions in kinds.items()
         ]
-        deep = await _deep_pages(stream.link, {})
-        figures.append(Figure("list, pages all the way down, p99", await _p99(stream.link, deep), "ms", goal))
-        deep = await _deep_pages(stream.link, {"status": "completed", "label": "region=r3"})
-        figures.append(
-            Figure("list by status and label, all the way down, p99", await _p99(stream.link, deep), "ms", goal)
-        )
-        some = [("get", {"session": session_of(number * 97 % sessions).decode()}) for number in range(TIMES)]
-        figures.append(Figure("get one session, p99", await _p99(stream.link, some), "ms", goal))
-        states = [("state", question) for _, question in some]
-        figures.append(Figure("the state of one session, p99", await _p99(stream.link, states), "ms", goal))
-        histories = [("history", question) for _, question in some]
-        figures.append(Figure("the history of one session, p99", await _p99(stream.link, histories), "ms", goal))
     slowest = max(figure.value for figure in figures)
     return [*figures, Figure(f"queries over {sessions:,} sessions, the slowest kind, p99", slowest, "ms", goal)]
 
@@ -68,7 +104,7 @@ async def _up(link: Link) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
-                await _answer(link, ("list", {"limit": 1}))
+                await _answer(link, (LIST, {"limit": 1}))
                 return
             except BusError:
                 await asyncio.sleep(0.05)
@@ -76,8 +112,8 @@ async def _up(link: Link) -> None:
 
 async def _answer(link: Link, question: Question) -> Any:
     name, body = question
-    answer = await link.request(f"stageflow.query.session.{name}", msgspec.json.encode(body))
-    if "Nats-Service-Error-Code" in answer.headers:
+    answer = await link.request(f"stageflow.query.{name}", msgspec.json.encode(body))
+    if answer.headers.get("Nats-Service-Error-Code", NOT_THERE) != NOT_THERE:
         raise RuntimeError(f"{question}: {answer.data.decode()}")
     return msgspec.json.decode(answer.data)
 
@@ -97,8 +133,8 @@ async def _deep_pages(link: Link, by: dict[str, Any]) -> list[Question]:
     cursor = None
     questions: list[Question] = []
     while True:
-        page = await _answer(link, ("list", {**by, "limit": LONG_PAGE, "cursor": cursor}))
+        page = await _answer(link, (LIST, {**by, "limit": LONG_PAGE, "cursor": cursor}))
         cursor = page["cursor"]
         if cursor is None:
-            return questions or [("list", {**by, "limit": PAGE})]
-        questions.append(("list", {**by, "limit": PAGE, "cursor": cursor}))
+            return questions or [(LIST, {**by, "limit": PAGE})]
+        questions.append((LIST, {**by, "limit": PAGE, "cursor": cursor}))

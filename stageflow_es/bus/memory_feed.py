@@ -34,6 +34,9 @@ class MemoryEventFeed:
     async def page(self, session: str, after: int, limit: int) -> list[StoredEvent]:
         return (await self._log.read(session, after))[:limit]
 
+    async def next(self, session: str, after: int) -> StoredEvent | None:
+        return next(iter(await self._log.read(session, after)), None)
+
 
 class MemoryFeedReader:
     """Reads events that are there, and then those that come."""

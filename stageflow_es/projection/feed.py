@@ -52,5 +52,9 @@ class Histories(Protocol):
     """The sessions' stored events, a page at a time."""
 
     async def page(self, session: str, after: int, limit: int) -> Sequence[StoredEvent]:
-        """Up to `limit` events of a session with a sequence above `after`, in order, complete as far as they go;
-        empty: there is none. Raises Unanswered."""
+        """Up to `limit` events of a session with a sequence above `after`, in order, complete as far as they go. When
+        they are fewer, `next` knows whether that was all. Raises Unanswered."""
+
+    async def next(self, session: str, after: int) -> StoredEvent | None:
+        """The first of a session's events with a sequence above `after`; None: there is none now. Raises
+        Unanswered."""

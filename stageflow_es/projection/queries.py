@@ -158,16 +158,28 @@ class Queries:
         return row
 
     async def _known(self, session: str) -> bool:
-        return bool(await self._histories.page(session, 0, 1))
+        return await self._histories.next(session, 0) is not None
 
     async def _events(self, session: str, start: int) -> AsyncIterator[tuple[int, bytes]]:
         """Events from number `start` on, each with its number."""
-        after = await self._reader.before(session, start)
-        while stored := await self._histories.page(session, after, PAGE):
+        async for event in self._stored(session, await self._reader.before(session, start)):
+            if (number := _number_of(event)) >= start:
+                yield number, event.data
+
+    async def _stored(self, session: str, after: int) -> AsyncIterator[StoredEvent]:
+        """Events with a sequence above `after`: by the page, and what follows a page that is not full is asked for by
+        itself, for mostly nothing does."""
+        while True:
+            stored = await self._histories.page(session, after, PAGE)
             for event in stored:
-                if (number := _number_of(event)) >= start:
-                    yield number, event.data
-            after = stored[-1].seq
+                yield event
+                after = event.seq
+            if len(stored) < PAGE:
+                further = await self._histories.next(session, after)
+                if further is None:
+                    return
+                yield further
+                after = further.seq
 
     async def _newest(self, session: str) -> State:
         found = await self._reader.snapshot(session)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from stageflow_es.session.fold import EVOLVE_VERSION
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when tables or the meaning of a column change."""
 
 META = {"stageflow_projection": "1", "schema": str(SCHEMA_VERSION), "evolve": str(EVOLVE_VERSION)}
@@ -71,8 +71,13 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 """
 
+# Whatever lists are filtered by, alone or together, an index begins with it and goes on in the list's order.
 INDEXES = """
 CREATE INDEX sessions_by_time ON sessions (started_at, session);
-CREATE INDEX sessions_by_status ON sessions (status, started_at, session, pipeline);
+CREATE INDEX sessions_by_status ON sessions (status, started_at, session);
 CREATE INDEX sessions_by_pipeline ON sessions (pipeline, started_at, session);
+CREATE INDEX sessions_by_pipeline_and_status ON sessions (pipeline, status, started_at, session);
+CREATE INDEX labels_by_status ON labels (name, value, status, started_at, session);
+CREATE INDEX labels_by_pipeline ON labels (name, value, pipeline, started_at, session);
+CREATE INDEX labels_by_pipeline_and_status ON labels (name, value, pipeline, status, started_at, session);
 """

@@ -43,7 +43,7 @@ _PUT_SNAPSHOT = (
 )
 _PUT_LABEL = (
     "INSERT INTO labels (name, value, started_at, session, status, pipeline) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET status = excluded.status"
+    "ON CONFLICT DO UPDATE SET status = excluded.status WHERE status <> excluded.status"
 )
 _PUT_MARK = "INSERT OR REPLACE INTO marks VALUES (?, ?, ?)"
 

@@ -89,6 +89,19 @@ async def test_one_sessions_events_come_in_pages(bus: Bus, feed: Feed) -> None:
     assert list(await feed.page("not an id", 0, 3)) == []
 
 
+async def test_the_event_behind_another_is_found_past_those_of_other_sessions(bus: Bus, feed: Feed) -> None:
+    first = await bus.events.append("a", [b"1"], 0)
+    await bus.events.append("b", [b"x"], 0)
+    second = await bus.events.append("a", [b"2"], first)
+    for after, seq, data in ((0, first, b"1"), (first, second, b"2")):
+        found = await feed.next("a", after)
+        assert found is not None
+        assert (found.seq, found.data) == (seq, data)
+    assert await feed.next("a", second) is None
+    assert await feed.next("nobody", 0) is None
+    assert await feed.next("not an id", 0) is None
+
+
 async def _append_all(bus: Bus) -> None:
     await bus.definitions.put(STAGES.canonical)
     for scenario in many():

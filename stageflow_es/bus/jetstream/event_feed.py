@@ -49,12 +49,17 @@ class JetStreamEventFeed:
     async def page(self, session: str, after: int, limit: int) -> list[StoredEvent]:
         if not is_session_id(session):
             return []
-        stream, subject = self._names.events, self._names.event(session)
-        stored = await page(self._link, stream, subject, after + 1, limit)
-        if not stored:  # a replica may lag behind; the leader does not
-            first = await from_leader(self._link, stream, {"seq": after + 1, "next_by_subj": subject})
-            stored = [first] if first else []
+        stored = await page(self._link, self._names.events, self._names.event(session), after + 1, limit)
         return [StoredEvent(event.seq, event.data) for event in stored]
+
+    async def next(self, session: str, after: int) -> StoredEvent | None:
+        """From the leader, where pages may come from a replica that lags behind. Where there is no such event, this
+        takes the server a tenth of the time that an empty page takes it."""
+        if not is_session_id(session):
+            return None
+        query = {"seq": after + 1, "next_by_subj": self._names.event(session)}
+        found = await from_leader(self._link, self._names.events, query)
+        return None if found is None else StoredEvent(found.seq, found.data)
 
     def _parse(self, delivery: Delivery) -> FeedEvent:
         return FeedEvent(delivery.seq, text_of(delivery.subject[self._before_session :]), delivery.data)
