@@ -65,8 +65,8 @@ class SessionFailed(StageFlowError, RuntimeError):
     def __init__(self, session: str, error: object) -> None:
         self.session = session
         self.error = error
-        message = getattr(error, "message", None) or (error.get("message") if isinstance(error, dict) else error)
-        super().__init__(f"session {session} failed: {message}")
+        fields = error if isinstance(error, dict) else {name: getattr(error, name, "") for name in ("message", "type")}
+        super().__init__(f"session {session} failed: {fields.get('message') or fields.get('type') or error}")
 
 
 class MissingArtifact(SessionFailed, ValueError):

@@ -7,6 +7,7 @@
     events       what happened: the stored types and their bytes
     evolve       what each event changes: a table over `evolve_session`, `_stages`, `_inputs` and `_nodes`
     fork         what may be forked, and where a fork begins
+    room         how far scopes may spread
     cursor       moves through the scope tree, for the fold
     state        what the events add up to, with what is outstanding
     paths        dotted context paths and the frames they read and write

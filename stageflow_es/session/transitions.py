@@ -23,6 +23,7 @@ from stageflow_es.session import events as ev
 from stageflow_es.session.commands import Command
 from stageflow_es.session.evolve_nodes import map_writes, subpipeline_writes
 from stageflow_es.session.paths import MISSING, Frame
+from stageflow_es.session.room import no_room
 from stageflow_es.session.state import Scope, State
 
 
@@ -80,9 +81,7 @@ def _of_scope(state: State, command: Command, scope: Scope) -> ev.Event:
         case ConditionNode():
             return _evaluate(state, command, scope, node)
         case ParallelNode():
-            return ev.ParallelStarted(
-                **stamp(state, command), scope=scope.path, node=node.id, children=list(node.children)
-            )
+            return _start_parallel(state, command, scope, node)
         case MapNode():
             return _start_map(state, command, scope, node)
         case SubpipelineNode():
@@ -113,6 +112,13 @@ def _error(scope: Scope, kind: str, message: str) -> ev.ErrorInfo:
     return ev.ErrorInfo(type=kind, message=message, node=scope.node, scope=scope.path)
 
 
+def _start_parallel(state: State, command: Command, scope: Scope, node: ParallelNode) -> ev.Event:
+    envelope = {**stamp(state, command), "scope": scope.path, "node": node.id}
+    if error := no_room(state, scope, node.id, len(node.children)):
+        return ev.ParallelCompleted(**envelope, error=error)
+    return ev.ParallelStarted(**envelope, children=list(node.children))
+
+
 def _start_map(state: State, command: Command, scope: Scope, node: MapNode) -> ev.Event:
     envelope = {**stamp(state, command), "scope": scope.path, "node": node.id}
     items = scope.frame.get(node.items)
@@ -121,6 +127,8 @@ def _start_map(state: State, command: Command, scope: Scope, node: MapNode) -> e
         error = _error(scope, "MapItems", f"items at {node.items!r}: {found}")
         return ev.MapCompleted(**envelope, error=error)
     if items:
+        if error := no_room(state, scope, node.id, min(len(items), node.width or len(items))):
+            return ev.MapCompleted(**envelope, error=error)
         try:
             cursor.iteration_frame(scope.frame.fork().root, node, items[0], 0)
         except PathError as problem:
@@ -130,6 +138,8 @@ def _start_map(state: State, command: Command, scope: Scope, node: MapNode) -> e
 
 def _start_subpipeline(state: State, command: Command, scope: Scope, node: SubpipelineNode) -> ev.Event:
     envelope = {**stamp(state, command), "scope": scope.path, "node": node.id}
+    if error := no_room(state, scope, node.id, 1):
+        return ev.SubpipelineCompleted(**envelope, subpipeline_id=node.subpipeline_id, error=error)
     try:
         if problem := unfit(cursor.child_frame(scope, node).root):
             raise PathError(f"what the subpipeline is given: {problem}")

@@ -23,6 +23,20 @@ def expect(value: Any, kind: type[T], what: str) -> T:
     return value
 
 
+def looked_up(stage: BaseStage, key: str) -> dict[str, Any]:
+    """The values of the context that a config entry names, by the names it gives them; null where there is none."""
+    paths = expect(stage.config.get(key, {}), dict, f"{stage.stage_name}'s {key}")
+    return {
+        name: stage.session.context.get(expect(path, str, f"{stage.stage_name}'s {key}: the context path of {name!r}"))
+        for name, path in paths.items()
+    }
+
+
+def output_key(stage: BaseStage) -> str:
+    """The name of the output, as configured."""
+    return expect(stage.config.get("output_key", "value"), str, f"{stage.stage_name}'s output_key")
+
+
 def number(value: Any, what: str) -> int | float:
     """The value if it is a number; raises ValueError naming what it should be."""
     return value if isinstance(value, int) and not isinstance(value, bool) else expect(value, float, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stageflow_es.pipeline.rules import compile_rule, condition_data
 from stageflow_es.stages.base import BaseStage
-from stageflow_es.stages.builtin.choice import expect, number
+from stageflow_es.stages.builtin.choice import looked_up, number
 from stageflow_es.stages.registry import register_stage
 
 
@@ -55,9 +55,7 @@ class LogStage(BaseStage):
     category = "builtin.logic"
 
     async def run(self) -> None:
-        paths = expect(self.config.get("paths", {}), dict, "LogStage's paths")
-        values = {name: self.session.context.get(path) for name, path in paths.items()}
-        self.emit("log", {"message": self.config.get("message", ""), **values})
+        self.emit("log", {"message": self.config.get("message", ""), **looked_up(self, "paths")})
 
 
 @register_stage("SleepStage")

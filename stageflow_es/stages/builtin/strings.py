@@ -6,7 +6,7 @@ from typing import Any
 
 from stageflow_es.pipeline.templates import compile_template, joined, text_of
 from stageflow_es.stages.base import BaseStage
-from stageflow_es.stages.builtin.choice import expect, given
+from stageflow_es.stages.builtin.choice import expect, given, looked_up, output_key
 from stageflow_es.stages.registry import register_stage
 
 
@@ -31,7 +31,7 @@ class ConcatStage(BaseStage):
         values = {**self.config, **given(self)}
         parts = expect(values.get("parts", []), list, "ConcatStage's parts")
         separator = expect(values.get("separator", ""), str, "ConcatStage's separator")
-        self.set_outputs({self.config.get("output_key", "value"): joined(map(self._text, parts), separator)})
+        self.set_outputs({output_key(self): joined(map(self._text, parts), separator)})
 
     def _text(self, part: Any) -> str:
         return text_of(self.session.context.get(part, part) if isinstance(part, str) else part)
@@ -57,7 +57,5 @@ class TemplateStage(BaseStage):
         template = self.config.get("template") or given(self).get("template")
         if template is None:
             raise ValueError("TemplateStage needs a template, in its config or as an argument")
-        paths = expect(self.config.get("values", {}), dict, "TemplateStage's values")
-        values = {name: self.session.context.get(path) for name, path in paths.items()}
-        text = compile_template(expect(template, str, "TemplateStage's template")).render(values)
-        self.set_outputs({self.config.get("output_key", "value"): text})
+        text = compile_template(expect(template, str, "TemplateStage's template")).render(looked_up(self, "values"))
+        self.set_outputs({output_key(self): text})

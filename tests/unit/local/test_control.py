@@ -22,6 +22,12 @@ async def test_a_failure_is_raised_as_the_runtime_error_it_was_in_stageflow() ->
     assert session.status == "failed"
 
 
+async def test_a_failure_that_says_nothing_is_told_by_its_type() -> None:
+    silent = pipeline(stage("bad", "FailStage", config={"message": ""}), end())
+    with pytest.raises(RuntimeError, match=r"session s failed: RuntimeError$"):
+        await Session("s", silent).run()
+
+
 async def test_an_artifact_a_subpipeline_does_not_leave_is_a_value_error() -> None:
     child = {"entry": "end", "nodes": [end()]}
     node = {

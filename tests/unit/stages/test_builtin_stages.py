@@ -264,6 +264,24 @@ FAILURES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, str], type[E
     ("FailStage", {}, {"message": "no"}, {}, RuntimeError, "no"),
     ("FailStage", {}, {}, {}, RuntimeError, "fail"),
     ("LogStage", {}, {"paths": ["a"]}, {}, ValueError, "paths must be an object, not a list"),
+    ("LogStage", {}, {"paths": {"x": None}}, {}, ValueError, "the context path of 'x' must be a text, not null"),
+    ("ConcatStage", {}, {"output_key": ["v"]}, {}, ValueError, "output_key must be a text, not a list"),
+    (
+        "TemplateStage",
+        {},
+        {"template": "t", "output_key": {}},
+        {},
+        ValueError,
+        "output_key must be a text, not an object",
+    ),
+    (
+        "TemplateStage",
+        {},
+        {"template": "t", "values": {"a": 1}},
+        {},
+        ValueError,
+        "path of 'a' must be a text, not a whole",
+    ),
     ("SleepStage", {}, {"seconds": True}, {}, ValueError, "seconds must be a number, not a boolean"),
 ]
 
