@@ -114,8 +114,8 @@ def _error(scope: Scope, kind: str, message: str) -> ev.ErrorInfo:
 
 def _start_parallel(state: State, command: Command, scope: Scope, node: ParallelNode) -> ev.Event:
     envelope = {**stamp(state, command), "scope": scope.path, "node": node.id}
-    if error := no_room(state, scope, node.id, len(node.children)):
-        return ev.ParallelCompleted(**envelope, error=error)
+    if full := no_room(state, scope, node.id, len(node.children)):
+        return ev.ParallelCompleted(**envelope, error=full)
     return ev.ParallelStarted(**envelope, children=list(node.children))
 
 
@@ -127,8 +127,8 @@ def _start_map(state: State, command: Command, scope: Scope, node: MapNode) -> e
         error = _error(scope, "MapItems", f"items at {node.items!r}: {found}")
         return ev.MapCompleted(**envelope, error=error)
     if items:
-        if error := no_room(state, scope, node.id, min(len(items), node.width or len(items))):
-            return ev.MapCompleted(**envelope, error=error)
+        if full := no_room(state, scope, node.id, min(len(items), node.width or len(items))):
+            return ev.MapCompleted(**envelope, error=full)
         try:
             cursor.iteration_frame(scope.frame.fork().root, node, items[0], 0)
         except PathError as problem:
@@ -138,8 +138,8 @@ def _start_map(state: State, command: Command, scope: Scope, node: MapNode) -> e
 
 def _start_subpipeline(state: State, command: Command, scope: Scope, node: SubpipelineNode) -> ev.Event:
     envelope = {**stamp(state, command), "scope": scope.path, "node": node.id}
-    if error := no_room(state, scope, node.id, 1):
-        return ev.SubpipelineCompleted(**envelope, subpipeline_id=node.subpipeline_id, error=error)
+    if full := no_room(state, scope, node.id, 1):
+        return ev.SubpipelineCompleted(**envelope, subpipeline_id=node.subpipeline_id, error=full)
     try:
         if problem := unfit(cursor.child_frame(scope, node).root):
             raise PathError(f"what the subpipeline is given: {problem}")
