@@ -22,6 +22,7 @@ from stageflow_es.engine.ports import (
     CommandMessage,
     Fire,
     LogRecreated,
+    Member,
     Refused,
     StoredEvent,
     WrongSequence,
@@ -247,6 +248,10 @@ class MemoryTimers:
     async def purge(self, partition: int, upto: int) -> None:
         self._log.purge(partition, upto)
 
+    def pending(self, session: str) -> bool:
+        """Whether a timer of the session is set and has not fired."""
+        return any(name == session for name, _ in self._set)
+
     def next_due(self) -> datetime | None:
         return min((due for due, _ in self._set.values()), default=None)
 
@@ -308,34 +313,52 @@ class MemoryLeases:
         self._bus = bus
         self._ttl = timedelta(seconds=ttl)
         self._held = _Revisions()
-        self._members: dict[str, tuple[datetime, Vitals]] = {}
+        self._joined = 0
+        self._members: dict[str, tuple[Member, datetime, Vitals]] = {}
 
-    async def acquire(self, partition: int, owner: str) -> int | None:
+    async def join(self, name: str) -> Member:
+        self._joined += 1
+        member = Member(name, self._joined)
+        self._members[name] = member, self._bus.now() + self._ttl, Vitals()
+        return member
+
+    async def acquire(self, partition: int, owner: Member) -> int | None:
         holder = self._holder(partition)
-        return self._take(partition, owner) if holder is None or holder[1] == owner else None
+        if holder is not None and (holder[1].name != owner.name or holder[1].incarnation > owner.incarnation):
+            return None
+        return self._take(partition, owner)
 
-    async def renew(self, partition: int, owner: str, revision: int) -> int | None:
+    async def renew(self, partition: int, owner: Member, revision: int) -> int | None:
         holder = self._holder(partition)
         return self._take(partition, owner) if holder is not None and holder[0] == revision else None
 
-    async def release(self, partition: int, owner: str, revision: int) -> None:
+    async def release(self, partition: int, owner: Member, revision: int) -> None:
         if self._holder(partition) == (revision, owner):
             del self._held.values[partition]
 
-    async def announce(self, engine: str, vitals: Vitals) -> None:
-        self._members[engine] = self._bus.now() + self._ttl, vitals
+    def incarnation(self, name: str) -> int:
+        """Of who lives under a name; 0: nobody does."""
+        member, until, _ = self._members.get(name, (Member(name, 0), self._bus.now(), None))
+        return member.incarnation if until > self._bus.now() else 0
 
-    async def withdraw(self, engine: str) -> None:
-        self._members.pop(engine, None)
+    async def announce(self, member: Member, vitals: Vitals) -> bool:
+        if self.incarnation(member.name) > member.incarnation:
+            return False
+        self._members[member.name] = member, self._bus.now() + self._ttl, vitals
+        return True
+
+    async def withdraw(self, member: Member) -> None:
+        if member.name in self._members and self._members[member.name][0] == member:
+            del self._members[member.name]
 
     async def members(self) -> dict[str, Vitals]:
         now = self._bus.now()
-        return {engine: vitals for engine, (until, vitals) in sorted(self._members.items()) if until > now}
+        return {name: vitals for name, (_, until, vitals) in sorted(self._members.items()) if until > now}
 
-    def _take(self, partition: int, owner: str) -> int:
+    def _take(self, partition: int, owner: Member) -> int:
         return self._held.put(partition, (owner, self._bus.now() + self._ttl))
 
-    def _holder(self, partition: int) -> tuple[int, str] | None:
+    def _holder(self, partition: int) -> tuple[int, Member] | None:
         """The revision and the owner of a lease whose term is not over."""
         if partition not in self._held.values:
             return None

@@ -27,7 +27,7 @@ class Debts:
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self._set: dict[str, None] = {}
+        self._set: dict[str, bool] = {}
         self._rejected = 0
         self.local: dict[str, asyncio.TimerHandle] = {}
 
@@ -64,12 +64,13 @@ class Debts:
         host = self._actor.host
         due = datetime.fromisoformat(timer.due)
         left = (due - host.now()).total_seconds()
-        if left < host.settings.local_timers:
+        near = left < host.settings.local_timers
+        if near:
             loop = asyncio.get_running_loop()
             self.local[name] = loop.call_later(max(left, 0), self._fire, name)
         else:
             await surely(lambda: host.timers.set(self._actor.session, name, due, timer.n))
-        self._set[name] = None
+        self._set[name] = not near
 
     def _fire(self, name: str) -> None:
         self.local.pop(name, None)
@@ -78,15 +79,19 @@ class Debts:
         self._actor.post(FireItem(command, fire, lambda: None))
 
     def _drop_closed(self, state: State) -> None:
-        """Cancel the timers that are not open any more; one whose fire is under way is refused by its id."""
+        """Cancel the timers that are not open any more, each where this actor set it; one whose fire is under way is
+        refused by its id.
+
+        Another engine may have the session by now and rest, with the same timer on the bus: what this one does after
+        a fire of its own the other learns only by that timer."""
         if len(self._set) == 0:
             return
         for name in [name for name in self._set if name not in state.timers]:
-            del self._set[name]
+            on_the_bus = self._set.pop(name)
             handle = self.local.pop(name, None)
             if handle is not None:
                 handle.cancel()
-            else:
+            elif on_the_bus:
                 self._actor.host.cancel_timer(self._actor.session, name)
 
     def let_go(self) -> None:

@@ -16,7 +16,7 @@ from stageflow_es.engine.intake import Intake
 from stageflow_es.engine.loading import Loader
 from stageflow_es.engine.partition import Partition
 from stageflow_es.engine.places import Places
-from stageflow_es.engine.ports import Bus, BusError
+from stageflow_es.engine.ports import Bus, BusError, Member
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.shortcut import Shortcut
 from stageflow_es.engine.vitals import Vitals
@@ -36,7 +36,8 @@ STOP_PATIENCE = 3.0
 
 
 class Engine:
-    """Runs sessions of a bus. `name` must be its own; restarted under the same name it resumes its work at once.
+    """Runs sessions of a bus. `name` must be its own; restarted under the same name it resumes its work at once, and
+    one that still lives under that name ends with an OperatorError.
 
     `stages`: the stage classes it can run, by name; None: all that are registered when it starts.
     """
@@ -62,6 +63,7 @@ class Engine:
         self.waiting = WaitingRoom(self.settings.park_after, self.settings.max_waiting)
         shortcut = Shortcut(bus.events, self.pipelines, bus.snapshots, self.settings.snapshot_after)
         self._loader = Loader(bus.events, self.pipelines, shortcut)
+        self._member: Member | None = None
         self._held: dict[int, _Held] = {}
         self.watchdog = Watchdog(self.settings.blocked_after)
         self._background: set[asyncio.Task[Any]] = set()
@@ -72,7 +74,8 @@ class Engine:
     # --- life ---
 
     async def start(self) -> None:
-        """Begin. Returns once this engine serves every partition it could take at first."""
+        """Begin. Returns once this engine serves every partition it could take at first, or is one too many for each
+        to have one."""
         self.watchdog.start()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"engine {self.name}")
         serving = asyncio.get_running_loop().create_task(self._serving.wait())
@@ -98,12 +101,18 @@ class Engine:
     async def _say_farewell(self) -> None:
         await asyncio.gather(*(held.partition.hand_over() for held in self._held.values()))
         await self._halt()
-        for number, held in self._held.items():
-            with suppress(BusError):
-                await self.bus.leases.release(number, self.name, held.lease)
-        self._held.clear()
+        if self._member is not None:
+            held, self._held = self._held, {}
+            releases = (self._release(self._member, number, one) for number, one in held.items())
+            await asyncio.gather(self._withdraw(self._member), *releases)
+
+    async def _release(self, member: Member, number: int, held: _Held) -> None:
         with suppress(BusError):
-            await self.bus.leases.withdraw(self.name)
+            await self.bus.leases.release(number, member, held.lease)
+
+    async def _withdraw(self, member: Member) -> None:
+        with suppress(BusError):
+            await self.bus.leases.withdraw(member)
 
     async def kill(self) -> None:
         """End without any farewell, as a crash would. For tests and simulations."""
@@ -128,10 +137,12 @@ class Engine:
         loop = asyncio.get_running_loop()
         while True:
             try:
+                if self._member is None:
+                    self._member = await self.bus.leases.join(self.name)
                 if loop.time() - renewed >= term / 3:
                     renewed = loop.time()
-                    await self._renew()
-                await self._balance()
+                    await self._renew(self._member)
+                await self._balance(self._member)
             except BusError as problem:
                 log.warning("leases_unreachable", engine=self.name, problem=str(problem))
             self._restart_lost()
@@ -146,11 +157,15 @@ class Engine:
                 await asyncio.gather(*(held.partition.serving.wait() for held in self._held.values()))
             self._serving.set()
 
-    async def _renew(self) -> None:
-        await self.bus.leases.announce(self.name, self._vitals())
+    async def _renew(self, member: Member) -> None:
+        if not await self.bus.leases.announce(member, self._vitals()):
+            raise OperatorError(
+                f"another engine was started under the name {self.name} and takes the work of this one over: "
+                "give each engine a name of its own"
+            )
         for number, held in list(self._held.items()):
             until = self._term_from_now()
-            revision = await self.bus.leases.renew(number, self.name, held.lease)
+            revision = await self.bus.leases.renew(number, member, held.lease)
             if revision is None:
                 log.warning("lease_lost", partition=number, engine=self.name)
                 await self._let_go(number)
@@ -167,22 +182,24 @@ class Engine:
             commits=self.bus.commits(),
         )
 
-    async def _balance(self) -> None:
+    async def _balance(self, member: Member) -> None:
         """Take free partitions up to a fair share; hand over what is above it."""
         members = set(await self.bus.leases.members()) | {self.name}
+        if len(members) > self.bus.partitions:
+            self._serving.set()
         share = -(-self.bus.partitions // len(members))
         for number in list(self._held)[share:]:
             held = self._held[number]
             await held.partition.hand_over()
             await self._let_go(number)
-            await self.bus.leases.release(number, self.name, held.lease)
+            await self.bus.leases.release(number, member, held.lease)
         for number in range(self.bus.partitions):
             if len(self._held) >= share:
                 break
             if number in self._held:
                 continue
             until = self._term_from_now()
-            lease = await self.bus.leases.acquire(number, self.name)
+            lease = await self.bus.leases.acquire(number, member)
             if lease is not None:
                 self._hold(number, lease, until)
 
@@ -191,7 +208,8 @@ class Engine:
         return asyncio.get_running_loop().time() + self.bus.leases.term
 
     def _hold(self, number: int, lease: int, until: float) -> None:
-        partition = Partition(self, number, until)
+        assert self._member is not None
+        partition = Partition(self, self._member, number, until)
         task = asyncio.get_running_loop().create_task(partition.run(), name=f"partition {number}")
         self._held[number] = _Held(partition, task, lease)
 

@@ -7,7 +7,9 @@ What makes a take-over lose nothing and repeat nothing (each rule matters; fault
 - a listed session stays listed until it rests; when the list is full, listed ones keep their places and the floors
   stay below what woke those left off;
 - a checkpoint is written by compare-and-set, and a write that is refused or unanswered means the partition is lost:
-  drop everything, take it over anew; the log is purged only up to the floor of one's own successful write.
+  drop everything, take it over anew; the log is purged only up to the floor of one's own successful write;
+- an owner with nothing to write looks whether its checkpoint is still there: another may have had the partition while
+  this one stood still, and have left in its checkpoint, and only there, what is to be done.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from stageflow_es.engine.ports import (
     Fire,
     ListedSession,
     LogRecreated,
+    Member,
     Reader,
     Unanswered,
     WrongSequence,
@@ -59,8 +62,9 @@ OPEN_LIMIT = 10_000
 class Partition:
     """A partition this engine holds, and the host of its actors. `run` returns when it is lost."""
 
-    def __init__(self, engine: Engine, number: int, held_until: float) -> None:
+    def __init__(self, engine: Engine, owner: Member, number: int, held_until: float) -> None:
         self.engine = engine
+        self.owner = owner
         self.number = number
         self.name = engine.name
         self.settings = engine.settings
@@ -115,12 +119,15 @@ class Partition:
                     f"partition {self.number}: its checkpoint belongs to streams that were deleted and made again; "
                     "restore them from a backup, or delete the checkpoint to begin anew with what is there"
                 )
-            mine = msgspec.structs.replace(before, owner=self.name, clean=False)
+            mine = msgspec.structs.replace(
+                before, owner=self.owner.name, incarnation=self.owner.incarnation, clean=False
+            )
             with suppress(WrongSequence, Unanswered):
                 self._revision = await bus.checkpoints.write(self.number, revision, mine)
                 break
             await asyncio.sleep(TAKEOVER_PAUSE)
-        self._resume(mine, crashed=not before.clean)
+        ours = (before.owner, before.incarnation) == (self.owner.name, self.owner.incarnation)
+        self._resume(mine, crashed=not (before.clean or ours))
 
     def _resume(self, checkpoint: Checkpoint, *, crashed: bool) -> None:
         self._saved = checkpoint
@@ -231,12 +238,19 @@ class Partition:
     async def _write_checkpoint(self) -> None:
         checkpoint = self._checkpoint()
         if checkpoint == self._saved:
+            await self._look_whether_it_is_ours()
             return
         before = self._saved
         self._revision = await self.engine.bus.checkpoints.write(self.number, self._revision, checkpoint)
         self._saved = checkpoint
         self._listed = dict(checkpoint.sessions)
         await self._purge(before, checkpoint)
+
+    async def _look_whether_it_is_ours(self) -> None:
+        with suppress(Unanswered):
+            revision, _ = await self.engine.bus.checkpoints.read(self.number)
+            if revision > self._revision:
+                raise WrongSequence(f"the checkpoint of partition {self.number} was replaced by another engine's")
 
     async def _purge(self, before: Checkpoint, saved: Checkpoint) -> None:
         with suppress(Unanswered):
@@ -262,7 +276,6 @@ class Partition:
             commands=max(commands, self._saved.commands),
             fires=max(fires, self._saved.fires),
             sessions={name: self._entry(here[name]) for name in listed},
-            owner=self.name,
             clean=False,
         )
 

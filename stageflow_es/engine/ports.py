@@ -76,7 +76,7 @@ class ListedSession(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_de
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where an owner of a partition stands: both floors, the logs they belong to, and who was active.
 
-    `clean` is true when the owner handed over in order, so that no run was lost.
+    `clean` is true when the owner handed over in order, so that no run was lost. `incarnation` is the owner's.
     """
 
     commands: int = 0
@@ -85,6 +85,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     timers_created: str = ""
     sessions: dict[str, ListedSession] = {}
     owner: str = ""
+    incarnation: int = 0
     clean: bool = True
 
 
@@ -159,25 +160,40 @@ class Checkpoints(Protocol):
         """Replace the checkpoint at `revision` and return the new revision. Raises WrongSequence, Unanswered."""
 
 
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """An engine in one of its lives: of two under one name, the later has the greater `incarnation`."""
+
+    name: str
+    incarnation: int
+
+
 class Leases(Protocol):
-    """Who works on which partition: for economy only, correctness does not rest on it."""
+    """Who works on which partition: for economy only, correctness does not rest on it.
+
+    A name belongs to whoever joined under it last. An earlier engine of that name takes nothing from a later one, and
+    is told at its next announcement: so one that was killed is replaced at once, and two that live do not fight."""
 
     @property
     def term(self) -> float:
         """Seconds a lease or an announcement lasts unless it is renewed."""
 
-    async def acquire(self, partition: int, owner: str) -> int | None:
-        """Take a free partition, or one `owner` itself held; returns the lease's revision, None: someone has it."""
+    async def join(self, name: str) -> Member:
+        """Begin a life under this name, alive for a term."""
 
-    async def renew(self, partition: int, owner: str, revision: int) -> int | None:
+    async def acquire(self, partition: int, owner: Member) -> int | None:
+        """Take a free partition, or one that `owner` itself held in this life or an earlier one; returns the lease's
+        revision, None: someone has it."""
+
+    async def renew(self, partition: int, owner: Member, revision: int) -> int | None:
         """Keep a lease for another term; None: it is lost."""
 
-    async def release(self, partition: int, owner: str, revision: int) -> None: ...
+    async def release(self, partition: int, owner: Member, revision: int) -> None: ...
 
-    async def announce(self, engine: str, vitals: Vitals) -> None:
-        """Say that `engine` is alive, for another term, and how it does."""
+    async def announce(self, member: Member, vitals: Vitals) -> bool:
+        """Say that it is alive, for another term, and how it does; False: another has joined under its name."""
 
-    async def withdraw(self, engine: str) -> None: ...
+    async def withdraw(self, member: Member) -> None:
+        """Say that it is not alive any more; harmless when another has joined under its name."""
 
     async def members(self) -> dict[str, Vitals]:
         """The engines alive, sorted by name, and how they do."""

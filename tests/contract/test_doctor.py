@@ -24,7 +24,7 @@ from stageflow_es.client import connect
 from stageflow_es.doctor import Finding, backlog, examination, examine, look_inside, worst
 from stageflow_es.doctor.rights import Role
 from stageflow_es.engine import Engine
-from stageflow_es.engine.vitals import Vitals
+from stageflow_es.engine.ports import Member
 from stageflow_es.errors import OperatorError, StageFlowError
 from tests.contract.conftest import freeze, settings
 
@@ -389,7 +389,7 @@ async def test_engines_at_work_are_named_with_what_they_hold(
         alone = one(await examined(url, prefix), "engines")
         async with engine_on(jetstream, "second"):
             shared = await until(url, prefix, lambda found: "first (1), second (1)" in one(found, "engines").says)
-            await jetstream.leases.announce("third", Vitals())
+            await jetstream.leases.join("third")
             idle = one(await examined(url, prefix), "engines")
     assert (alone.severity, alone.says) == ("note", "1 alive, with 2 partitions: first (2)")
     assert one(shared, "engines").severity == "ok"
@@ -414,7 +414,7 @@ async def test_a_partition_that_is_held_and_not_read_is_an_error(
 ) -> None:
     monkeypatch.setattr(backlog, "LOOK_AGAIN", 0.0)
     for partition in range(2):
-        await jetstream.leases.acquire(partition, "asleep")
+        await jetstream.leases.acquire(partition, Member("asleep", 1))
     findings = await examined(nats_server.url, jetstream.names.prefix)
     assert one(findings, "consumers").says == "partitions 0, 1 held by asleep and read by nobody"
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
-from stageflow_es.engine.ports import Checkpoint, Unanswered
+from stageflow_es.engine.ports import Checkpoint, Member, Unanswered
 from tests.contract.conftest import freeze, settings, take
 
 
@@ -56,7 +56,7 @@ async def test_writes_that_get_no_answer_are_unanswered_and_the_log_says_what_be
             bus.publish("input", "s", b"x"),
             bus.checkpoints.write(0, 0, Checkpoint()),
             bus.timers.set("s", "t", datetime.now(UTC), 1),
-            bus.leases.renew(0, "e", 3),
+            bus.leases.renew(0, Member("e", 1), 3),
             bus.commands.reject("s", 1, b"{}"),
             bus.events.head("s0"),
             bus.events.read("s0"),

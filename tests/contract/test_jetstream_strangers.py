@@ -6,7 +6,6 @@ import pytest
 
 from stageflow_es.bus.jetstream import Connection, EmbeddedServer, JetStreamBus, connect
 from stageflow_es.engine.ports import Refused
-from stageflow_es.engine.vitals import Vitals
 from tests.contract.conftest import settings, take
 
 HEADERS = [
@@ -115,7 +114,7 @@ async def test_two_prefixes_on_one_server_know_nothing_of_each_other(
     other = await JetStreamBus.connect(nats_server.url, settings())
     await other.events.append("s", [b"x"], 0)
     await other.publish("input", "s", b"x")
-    await other.leases.announce("e", Vitals())
+    await other.leases.join("e")
     assert await jetstream.events.head("s") is None
     assert await jetstream.leases.members() == {}
     reader = await jetstream.commands.open(jetstream.partition("s"), 0)

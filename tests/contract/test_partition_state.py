@@ -8,13 +8,14 @@ from hashlib import sha256
 
 import pytest
 
-from stageflow_es.engine.ports import Bus, Checkpoint, ListedSession, Refused, WrongSequence
+from stageflow_es.engine.ports import Bus, Checkpoint, ListedSession, Member, Refused, WrongSequence
 from stageflow_es.engine.vitals import Commits, Vitals
 from tests.contract.conftest import Rig
 
 CHECKPOINT = Checkpoint(
     commands=7, fires=3, commands_created="a", timers_created="b", sessions={"s": ListedSession(n=2)}, owner="e"
 )
+E1, E2, E3 = (Member(name, 1) for name in ("e1", "e2", "e3"))
 
 
 async def test_a_checkpoint_is_read_as_it_was_written_with_its_revision(rig: Rig) -> None:
@@ -34,54 +35,54 @@ async def test_a_checkpoint_is_replaced_only_at_the_revision_it_has(bus: Bus) ->
 
 
 async def test_a_held_partition_is_not_given_to_another_until_it_is_released(bus: Bus) -> None:
-    revision = await bus.leases.acquire(0, "e1")
+    revision = await bus.leases.acquire(0, E1)
     assert revision is not None
-    assert await bus.leases.acquire(0, "e2") is None
-    assert await bus.leases.acquire(1, "e2") is not None
-    await bus.leases.release(0, "e1", revision)
-    assert await bus.leases.acquire(0, "e2") is not None
+    assert await bus.leases.acquire(0, E2) is None
+    assert await bus.leases.acquire(1, E2) is not None
+    await bus.leases.release(0, E1, revision)
+    assert await bus.leases.acquire(0, E2) is not None
 
 
 async def test_an_engine_gets_what_it_held_itself_back_at_once(bus: Bus) -> None:
-    before = await bus.leases.acquire(0, "e1")
+    before = await bus.leases.acquire(0, E1)
     assert before is not None
-    after = await bus.leases.acquire(0, "e1")
+    after = await bus.leases.acquire(0, E1)
     assert after is not None
-    assert await bus.leases.renew(0, "e1", before) is None
-    assert await bus.leases.renew(0, "e1", after) is not None
+    assert await bus.leases.renew(0, E1, before) is None
+    assert await bus.leases.renew(0, E1, after) is not None
 
 
 async def test_only_one_of_many_gets_a_free_partition(rig: Rig) -> None:
     other = await rig.second_bus()
-    claims = [(rig.bus if number % 2 else other).leases.acquire(0, f"e{number}") for number in range(8)]
+    claims = [(rig.bus if number % 2 else other).leases.acquire(0, Member(f"e{number}", 1)) for number in range(8)]
     assert sum(revision is not None for revision in await asyncio.gather(*claims)) == 1
 
 
 async def test_a_lease_that_is_not_renewed_is_free_after_its_term_and_lost_to_its_owner(rig: Rig) -> None:
     leases = rig.bus.leases
-    revision = await leases.acquire(0, "e1")
+    revision = await leases.acquire(0, E1)
     assert revision is not None
     until = rig.now() + timedelta(seconds=10)
-    while (taken := await leases.acquire(0, "e2")) is None:
+    while (taken := await leases.acquire(0, E2)) is None:
         assert rig.now() < until
         await rig.until(rig.now() + timedelta(seconds=0.1))
-    assert await leases.renew(0, "e1", revision) is None
-    await leases.release(0, "e1", revision)
-    assert await leases.acquire(0, "e3") is None
-    assert await leases.renew(0, "e2", taken) is not None
+    assert await leases.renew(0, E1, revision) is None
+    await leases.release(0, E1, revision)
+    assert await leases.acquire(0, E3) is None
+    assert await leases.renew(0, E2, taken) is not None
 
 
 async def test_a_renewed_lease_outlives_its_first_term_and_still_ends(rig: Rig) -> None:
     leases = rig.bus.leases
-    revision = await leases.acquire(0, "e1")
+    revision = await leases.acquire(0, E1)
     for _ in range(5):
         await rig.until(rig.now() + timedelta(seconds=0.4))
         assert revision is not None
-        revision = await leases.renew(0, "e1", revision)
+        revision = await leases.renew(0, E1, revision)
     assert revision is not None
-    assert await leases.acquire(0, "e2") is None
+    assert await leases.acquire(0, E2) is None
     until = rig.now() + timedelta(seconds=10)
-    while await leases.acquire(0, "e2") is None:
+    while await leases.acquire(0, E2) is None:
         assert rig.now() < until
         await rig.until(rig.now() + timedelta(seconds=0.1))
 
@@ -89,19 +90,51 @@ async def test_a_renewed_lease_outlives_its_first_term_and_still_ends(rig: Rig) 
 async def test_members_are_the_engines_that_announced_themselves_within_a_term(rig: Rig) -> None:
     leases = rig.bus.leases
     busy = Vitals(partitions=3, sessions=7, commits=Commits(events=40, rounds=2))
-    await leases.announce("b engine.1", busy)
-    await leases.announce("a", Vitals())
-    await leases.announce("gone", Vitals())
-    await leases.withdraw("gone")
+    b, a, gone = [await leases.join(name) for name in ("b engine.1", "a", "gone")]
+    assert list(await leases.members()) == ["a", "b engine.1", "gone"]
+    assert await leases.announce(b, busy)
+    await leases.withdraw(gone)
     members = await leases.members()
     assert list(members) == ["a", "b engine.1"]
     assert members == {"a": Vitals(), "b engine.1": busy}
     until = rig.now() + timedelta(seconds=10)
     while "b engine.1" in await leases.members():
         assert rig.now() < until
-        await leases.announce("a", Vitals())
+        assert await leases.announce(a, Vitals())
         await rig.until(rig.now() + timedelta(seconds=0.1))
     assert list(await leases.members()) == ["a"]
+
+
+async def test_a_name_belongs_to_whoever_joined_under_it_last(rig: Rig) -> None:
+    leases = rig.bus.leases
+    earlier = await leases.join("e")
+    assert await leases.announce(earlier, Vitals(sessions=1))
+    later = await (await rig.second_bus()).leases.join("e")
+    assert later.incarnation > earlier.incarnation
+    assert not await leases.announce(earlier, Vitals(sessions=1))
+    await leases.withdraw(earlier)
+    assert await leases.members() == {"e": Vitals()}
+    assert await leases.announce(later, Vitals(sessions=2))
+    assert await leases.members() == {"e": Vitals(sessions=2)}
+
+
+async def test_an_engine_takes_what_an_earlier_one_of_its_name_holds_and_nothing_of_a_later_one(bus: Bus) -> None:
+    earlier, later = await bus.leases.join("e"), await bus.leases.join("e")
+    held = await bus.leases.acquire(0, earlier)
+    assert held is not None
+    taken = await bus.leases.acquire(0, later)
+    assert taken is not None
+    assert await bus.leases.acquire(0, earlier) is None
+    assert await bus.leases.renew(0, earlier, held) is None
+    assert await bus.leases.renew(0, later, taken) is not None
+
+
+async def test_a_name_nobody_lives_under_any_more_is_anyones(rig: Rig) -> None:
+    leases = rig.bus.leases
+    earlier, later = await leases.join("e"), await leases.join("e")
+    await leases.withdraw(later)
+    assert await leases.announce(earlier, Vitals())
+    assert (await leases.join("e")).incarnation > later.incarnation
 
 
 async def test_a_definition_is_stored_once_under_the_digest_of_its_bytes(bus: Bus) -> None:

@@ -68,8 +68,9 @@ class Scene:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "world")
+async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """With leases of 4 seconds, or of as many as a test gives as this fixture's parameter."""
+    world = World(tmp_path / "world", lease_ttl=getattr(request, "param", 4))
     try:
         await world.start_server()
         await (await world.bus()).close()

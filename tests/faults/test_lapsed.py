@@ -10,7 +10,7 @@ import pytest
 
 from stageflow_es.bus.memory import MemoryBus
 from stageflow_es.engine import Engine
-from stageflow_es.engine.ports import Unanswered
+from stageflow_es.engine.ports import Member, Unanswered
 from stageflow_es.session import events as ev
 from stageflow_es.stages import BaseStage
 from tests.e2e.conftest import pipeline
@@ -47,7 +47,7 @@ class Away:
         self.away = False
         self._renew = bus.leases.renew
 
-    async def renew(self, partition: int, owner: str, revision: int) -> int | None:
+    async def renew(self, partition: int, owner: Member, revision: int) -> int | None:
         if self.away:
             raise Unanswered("not just now")
         return await self._renew(partition, owner, revision)

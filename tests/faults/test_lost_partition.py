@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
 
 import msgspec
 import pytest
 
-from stageflow_es.bus.memory import MemoryBus
+from stageflow_es.bus.memory import MemoryBus, MemoryLeases
 from stageflow_es.engine import Engine, EngineSettings
-from stageflow_es.engine.ports import Checkpoint, Unanswered
+from stageflow_es.engine.ports import Checkpoint, Reader, Unanswered
 from stageflow_es.session import events as ev
+from stageflow_es.stages import BaseStage
 from tests.faults.test_lapsed import STAGES, START, until_recorded
 
 
@@ -56,3 +58,84 @@ async def test_a_partition_lost_while_it_is_handed_over_leaves_its_sessions_list
     await second.stop()
     history = [msgspec.json.decode(stored.data)["type"] for stored in await bus.events.read("s")]
     assert history.count("stage_completed") == 1
+
+
+async def test_a_partition_that_is_lost_in_doubt_interrupts_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = MemoryBus(1)
+    write = bus.checkpoints.write
+    lost = asyncio.Event()
+
+    async def unanswered_once(partition: int, revision: int, checkpoint: Checkpoint) -> int:
+        """The first that lists a running session is written, and nobody hears of it."""
+        running = any(listed.running for listed in checkpoint.sessions.values())
+        revision = await write(partition, revision, checkpoint)
+        if running and not lost.is_set():
+            lost.set()
+            raise Unanswered("nobody knows")
+        return revision
+
+    class Long(BaseStage):
+        """Ends when it is run again."""
+
+        begun = 0
+
+        async def run(self) -> None:
+            Long.begun += 1
+            await asyncio.Event().wait() if Long.begun == 1 else self.set_outputs({"answer": 1})
+
+    monkeypatch.setattr(bus.checkpoints, "write", unanswered_once)
+    engine = Engine(bus, name="one", stages={"Plain": Long}, settings=EngineSettings(checkpoint_every=0.02))
+    async with asyncio.timeout(10):
+        await engine.start()
+        await bus.publish("start", "s", START)
+        await lost.wait()
+        await until_recorded(bus, ev.SessionCompleted)
+    await engine.stop()
+    history = [msgspec.json.decode(stored.data)["type"] for stored in await bus.events.read("s")]
+    assert Long.begun == 2
+    assert "stage_interrupted" not in history
+
+
+async def test_work_another_left_in_the_checkpoint_is_found_by_an_owner_that_has_nothing_to_write() -> None:
+    bus = MemoryBus(1)
+    stood_still = asyncio.Event()
+    began = asyncio.Event()
+    killed = False
+
+    class Long(BaseStage):
+        """Ends once its first engine is dead."""
+
+        async def run(self) -> None:
+            began.set()
+            await asyncio.Event().wait() if not killed else self.set_outputs({"answer": 1})
+
+    class Late:
+        """The commands, to a reader that learns of them late."""
+
+        created, purge, reject = bus.commands.created, bus.commands.purge, bus.commands.reject
+
+        async def open(self, partition: int, after: int) -> Reader:
+            await stood_still.wait()
+            return await bus.commands.open(partition, after)
+
+    owners, strangers = copy(bus), copy(bus)
+    owners.commands = Late()  # type: ignore[assignment]
+    strangers.leases = MemoryLeases(bus, 60)
+    settings = EngineSettings(checkpoint_every=0.02)
+    owner = Engine(owners, name="owner", stages={"Plain": Long}, settings=settings)
+    stranger = Engine(strangers, name="stranger", stages={"Plain": Long}, settings=settings)
+    async with asyncio.timeout(10):
+        starting = asyncio.create_task(owner.start())
+        while (await bus.checkpoints.read(0))[0] == 0:
+            await asyncio.sleep(0)
+        await stranger.start()
+        await bus.publish("start", "s", START)
+        await began.wait()
+        while (await bus.checkpoints.read(0))[1].commands == 0:  # type: ignore[union-attr]
+            await asyncio.sleep(0)
+        await stranger.kill()
+        killed = True
+        stood_still.set()
+        await starting
+        await until_recorded(bus, ev.SessionCompleted)
+    await owner.stop()

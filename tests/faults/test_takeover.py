@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
+
+import pytest
 
 from stageflow_es.session import events as ev
 from tests.faults import pipelines as pl
@@ -18,14 +21,21 @@ async def both_at_work(scene: Scene) -> tuple[Process, Process]:
     """Two engines, each with sessions that take seconds yet."""
     one, two = scene.world.engine("one"), scene.world.engine("two")
     await asyncio.gather(one.start(), two.start())
-    await asyncio.gather(one.until_said("partition_taken"), two.until_said("partition_taken"))
+    async with asyncio.timeout(PATIENCE):
+        while sorted(Counter(owners(one, two).values()).values()) != [4, 4]:
+            await asyncio.sleep(0.01)
     await scene.start(SESSIONS, LONG, {"value": 60})
     async with asyncio.timeout(PATIENCE):
-        while not {"one", "two"} <= {event.by for history in scene.observer.histories.values() for event in history}:
-            await asyncio.sleep(0.01)
         for session in SESSIONS:
             await scene.observer.until(session, lambda history: len(history) > 2)
+    assert {scene.last_by(session) for session in SESSIONS} == {"one", "two"}
     return one, two
+
+
+def owners(*engines: Process) -> dict[int, str]:
+    """Who took each partition last, by what the engines say."""
+    said = [entry for engine in engines for entry in engine.logged() if entry["event"] == "partition_taken"]
+    return {entry["partition"]: entry["engine"] for entry in sorted(said, key=lambda entry: entry["timestamp"])}
 
 
 async def resumed(scene: Scene, sessions: list[str], engine: str) -> float:
@@ -47,6 +57,7 @@ async def test_a_stopped_engine_hands_over_within_a_second(scene: Scene) -> None
     assert await waiting < 1.0
 
 
+@pytest.mark.parametrize("world", [60], indirect=True, ids=["in a long lease"])
 async def test_an_engine_restarted_under_its_name_resumes_within_a_second_of_being_up(scene: Scene) -> None:
     one, _ = await both_at_work(scene)
     held = [session for session in SESSIONS if scene.last_by(session) == "one"]
@@ -87,9 +98,15 @@ async def test_an_engine_frozen_past_its_lease_repeats_nothing_and_writes_nothin
 
 
 async def test_two_engines_of_one_name_at_once_lose_nothing_and_double_nothing(scene: Scene) -> None:
-    twins = [scene.world.engine("one"), scene.world.engine("one")]
-    await asyncio.gather(*(twin.start() for twin in twins))
-    await scene.start(SESSIONS, pl.chain(*["Slow"] * 5), {"value": 5})
+    earlier = await scene.world.engine("one").start()
+    await earlier.until_said("partition_taken")
+    await scene.start(SESSIONS, pl.chain(*["Slow"] * 20, seconds=0.2), {"value": 20})
+    for session in SESSIONS:
+        await scene.observer.until(session, lambda history: len(history) > 2)
+    earlier.ended_by_us = True
+    await scene.world.engine("one").start()
     async with asyncio.timeout(PATIENCE):
+        assert await earlier.ended() == 3
         await scene.ended()
+    assert "give each engine a name of its own" in earlier.said()
     assert await scene.audit() == []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from stageflow_es.engine.ports import Checkpoint, CommandKind, Reader, StoredEvent, Unanswered
+from stageflow_es.engine.ports import Checkpoint, CommandKind, Member, Reader, StoredEvent, Unanswered, WrongSequence
 from stageflow_es.engine.vitals import Commits, Vitals
 from stageflow_es.testing.simulator.network import Line
 from stageflow_es.testing.simulator.server import Server
@@ -201,13 +202,28 @@ class _Leases(_Port):
     def term(self) -> float:
         return self._bus.leases.term
 
-    async def acquire(self, partition: int, owner: str) -> int | None:
+    async def join(self, name: str) -> Member:
+        leases = self._bus.leases
+        while True:
+            known = leases.incarnation(name)
+
+            async def join(known: int = known) -> Member:
+                if leases.incarnation(name) != known:
+                    raise WrongSequence(f"another joined as {name}")
+                member = await leases.join(name)
+                self._server.joined[name] = member.incarnation
+                return member
+
+            with suppress(WrongSequence):
+                return await self._ask(f"join after {known}", join)
+
+    async def acquire(self, partition: int, owner: Member) -> int | None:
         async def acquire() -> int | None:
             return self._note(partition, owner, await self._bus.leases.acquire(partition, owner))
 
         return await self._ask(f"acquire {partition}", acquire)
 
-    async def renew(self, partition: int, owner: str, revision: int) -> int | None:
+    async def renew(self, partition: int, owner: Member, revision: int) -> int | None:
         async def renew() -> int | None:
             return self._note(partition, owner, await self._bus.leases.renew(partition, owner, revision))
 
@@ -219,19 +235,19 @@ class _Leases(_Port):
             raise Unanswered(f"{what}: no answer")
         return await self._line.ask(what, operation)
 
-    def _note(self, partition: int, owner: str, revision: int | None) -> int | None:
+    def _note(self, partition: int, owner: Member, revision: int | None) -> int | None:
         if revision is not None:
             self._server.leases[partition] = owner, revision
         return revision
 
-    async def release(self, partition: int, owner: str, revision: int) -> None:
+    async def release(self, partition: int, owner: Member, revision: int) -> None:
         await self._ask(f"release {partition}", lambda: self._bus.leases.release(partition, owner, revision))
 
-    async def announce(self, engine: str, vitals: Vitals) -> None:
-        await self._ask("announce", lambda: self._bus.leases.announce(engine, vitals))
+    async def announce(self, member: Member, vitals: Vitals) -> bool:
+        return await self._ask("announce", lambda: self._bus.leases.announce(member, vitals))
 
-    async def withdraw(self, engine: str) -> None:
-        await self._ask("withdraw", lambda: self._bus.leases.withdraw(engine))
+    async def withdraw(self, member: Member) -> None:
+        await self._ask("withdraw", lambda: self._bus.leases.withdraw(member))
 
     async def members(self) -> dict[str, Vitals]:
         async def members() -> dict[str, Vitals]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from stageflow_es.bus.memory import MemoryBus
-from stageflow_es.engine.ports import Checkpoint
+from stageflow_es.engine.ports import Checkpoint, Member
 from stageflow_es.testing.simulator.loop import VirtualLoop
 
 T = TypeVar("T")
@@ -28,12 +28,13 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
 
 class Server:
     """The memory bus on the loop's true time. `leases`: the newest revision of each, with its owner; `checkpoints`:
-    all of each partition's, oldest first."""
+    all of each partition's, oldest first; `joined`: the latest incarnation under each name."""
 
     def __init__(self, loop: VirtualLoop, partitions: int) -> None:
         self.bus = MemoryBus(partitions, clock=loop.wall, lease_ttl=LEASE_TERM)
-        self.leases: dict[int, tuple[str, int]] = {}
+        self.leases: dict[int, tuple[Member, int]] = {}
         self.checkpoints: defaultdict[int, list[tuple[int, Checkpoint | None]]] = defaultdict(lambda: [(0, None)])
+        self.joined: defaultdict[str, int] = defaultdict(int)
         self._loop = loop
         self._listening: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
 
@@ -69,9 +70,10 @@ class Server:
 
     def end_lease(self, partition: int) -> bool:
         """Let a lease run out early; False: nobody held it."""
-        owner, revision = self.leases.pop(partition, ("", 0))
-        at_once(self.bus.leases.release(partition, owner, revision))
-        return bool(owner)
+        if partition not in self.leases:
+            return False
+        at_once(self.bus.leases.release(partition, *self.leases.pop(partition)))
+        return True
 
 
 def _give_up(future: asyncio.Future[None]) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from stageflow_es.engine import Engine, EngineSettings
 from stageflow_es.engine.watchdog import Watchdog
+from stageflow_es.errors import OperatorError
 from stageflow_es.pipeline import canonical
 from stageflow_es.session import events as ev
 from stageflow_es.testing.simulator.final import Final
@@ -136,9 +137,9 @@ class Simulation:
             clock=Clock(self.loop, process),
         )
         engine.watchdog = Unwatched(1)
-        self._machines[process] = Machine(process, line, engine)
+        machine = self._machines[process] = Machine(process, line, engine)
         self.trace.add(self.loop.now, name, "starts")
-        self.loop.spawn(process, self._serve(engine))
+        self.loop.spawn(process, self._serve(machine))
 
     def _settings(self) -> EngineSettings:
         random = self.random
@@ -160,17 +161,28 @@ class Simulation:
             local_timers=random.choice([0.2, 1.0]),
         )
 
-    async def _serve(self, engine: Engine) -> None:
+    async def _serve(self, machine: Machine) -> None:
+        engine = machine.engine
         try:
             await engine.start()
             await engine.wait()
         except Exception as error:
-            self.witness.break_(f"{engine.name} stopped by itself: {error!r}")
+            if not (isinstance(error, OperatorError) and self._replaced(engine)):
+                self.witness.break_(f"{engine.name} stopped by itself: {error!r}")
+            await self._stop(machine)
+
+    def _replaced(self, engine: Engine) -> bool:
+        """Whether another has joined under its name; it may be an earlier one's request that came late."""
+        member = engine._member
+        return member is not None and self.server.joined[member.name] > member.incarnation
 
     def _died(self, process: Process) -> None:
-        del self._machines[process]
+        machine = self._machines.pop(process)
         self.trace.add(self.loop.now, process.name, "is dead")
-        if self._ended:
+        run = machine.engine._task
+        if run is not None and run.done() and not run.cancelled():
+            run.exception()  # who would have asked for it died as well
+        if self._ended or any(other.process.name == process.name for other in self._machines.values()):
             return
         name = self._new_name() if self.weather.strikes("restart_other_name", 0.5) else process.name
         if name == process.name:
@@ -193,6 +205,8 @@ class Simulation:
         if not self._machines:
             return
         machine = self.random.choice(list(self._machines.values()))
+        if len(self._machines) < MOST_ENGINES and strikes("twin", 0.1):
+            self._start(machine.process.name)
         if strikes("crash_any_time", 0.06):
             machine.process.doom = self.random.randrange(40)
         if strikes("freeze", 0.08):

@@ -46,6 +46,7 @@ FAULTS: dict[str, str] = {
     "slow_step": "a step takes seconds",
     "stage_cancels_itself": "a stage raises CancelledError from inside",
     "stage_ignores_cancel": "a stage goes on after it was cancelled",
+    "twin": "an engine is started under the name of one that lives",
 }
 """Every kind of fault, by name."""
 

@@ -159,8 +159,11 @@ class Witness:
             )
 
     def _forgotten(self, partition: int, checkpoint: Checkpoint, state: State) -> bool:
-        """Whether a session that is not listed has work outstanding, and nothing above the floors to wake it."""
+        """Whether a session that is not listed has work outstanding, and nothing is above the floors, or set, to wake
+        it."""
         if self._server.bus.partition(state.session) != partition or not self._outstanding(state):
+            return False
+        if self._server.bus.timers.pending(state.session):
             return False
         commands = [seq for seq in self._partitions[partition] if self.sent[seq].session == state.session]
         fires = [seq for seq in self._fire_partitions[partition] if self._fires[seq].session == state.session]
