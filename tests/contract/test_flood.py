@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import msgspec
 import pytest
@@ -42,7 +42,21 @@ def engine(bus: Bus) -> Engine:
 
 
 @pytest.fixture
-async def flooded(bus: Bus) -> AsyncIterator[Bus]:
+def actors(monkeypatch: pytest.MonkeyPatch) -> WeakSet[Actor]:
+    """Every actor there is."""
+    known: WeakSet[Actor] = WeakSet()
+    begin = Actor.__init__
+
+    def begun(self: Actor, *given: Any, **named: Any) -> None:
+        known.add(self)
+        begin(self, *given, **named)
+
+    monkeypatch.setattr(Actor, "__init__", begun)
+    return known
+
+
+@pytest.fixture
+async def flooded(bus: Bus, actors: WeakSet[Actor]) -> AsyncIterator[Bus]:
     """All started, one running."""
     Slow.go, Slow.order = asyncio.Event(), []
     running = engine(bus)
@@ -65,10 +79,9 @@ def waiting() -> list[str]:
     return [f"s{number}" for number in range(FLOOD) if f"s{number}" not in Slow.order]
 
 
-async def test_sessions_that_wait_for_a_place_have_no_actor(flooded: Bus) -> None:
-    gc.collect()
+async def test_sessions_that_wait_for_a_place_have_no_actor(flooded: Bus, actors: WeakSet[Actor]) -> None:
     async with asyncio.timeout(10):
-        while len([one for one in gc.get_objects() if isinstance(one, Actor)]) > 1:
+        while len(actors) > 1:
             await asyncio.sleep(0.01)
     assert len(Slow.order) == 1
 
