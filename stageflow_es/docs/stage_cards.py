@@ -53,6 +53,8 @@ def _sample(field: Specs) -> Any:
         return field["default"]
     samples: dict[str, Any] = {"int": 1, "integer": 1, "number": 1, "float": 1.5, "bool": True, "boolean": True}
     samples |= {"list": [], "array": [], "object": {}, "dict": {}}
+    if field.get("format") == "json-logic":
+        return {"==": [{"var": "status"}, "ok"]}
     return samples.get(str(field.get("type")), "…")
 
 

@@ -1,10 +1,14 @@
-"""Which document runs which as a subpipeline: unknown ones, ones that contain themselves, chains that are too long."""
+"""Which document runs which as a subpipeline: unknown ones, ones that contain themselves, chains that are too long; and
+what they leave behind for it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
-from stageflow_es.pipeline.document import Document
+from stageflow_es.pipeline.document import Document, Found
+from stageflow_es.pipeline.graph import path_of
+from stageflow_es.pipeline.names import Names
 from stageflow_es.pipeline.pointers import below, shown
 from stageflow_es.pipeline.report import Report
 
@@ -19,6 +23,7 @@ class Calls:
         self._report = report
         self._height: dict[Document, int] = {}
         self._open: dict[Document, str] = {}
+        self._left: dict[Document, _Left | None] = {}
 
     def check(self, document: Document, name: str = "", depth: int = 0) -> int:
         """Report what is wrong with what `document` runs, and return how many levels of subpipelines it runs."""
@@ -46,9 +51,28 @@ class Calls:
                 if below_it > MAX_CALLS:
                     self._too_deep(pointer)
                 height = max(height, below_it)
+                self._check_artifacts(node, child, wanted)
         del self._open[document]
         self._height[document] = height
         return height
+
+    def _check_artifacts(self, node: Found, child: Document, name: str) -> None:
+        """Warn of artifacts that a terminal of the child does not leave behind: coming there, the node fails."""
+        wanted = node.mapping("artifact_outputs")
+        if wanted and child not in self._left:
+            self._left[child] = _left_behind(child)
+        left = self._left[child] if wanted else None
+        if left is None:
+            return
+        for target, artifact in wanted.items():
+            by = left.by[artifact] if isinstance(artifact, str) else left.terminals
+            if by == left.terminals:
+                continue
+            message = f"not every terminal of subpipeline {shown(name)} leaves {shown(artifact)} behind"
+            if not by:
+                near = self._report.near(artifact, left.names)
+                message = f"no terminal of subpipeline {shown(name)} leaves {shown(artifact)} behind{near}"
+            self._report.warning(below(node.pointer, "artifact_outputs", target), message)
 
     def _too_deep(self, pointer: str) -> None:
         self._report.error(pointer, f"subpipelines may run {MAX_CALLS} deep inside one another at most")
@@ -60,3 +84,26 @@ class Calls:
             return f"subpipeline {shown(wanted)} runs itself; it could never end"
         chain = " -> ".join([*names, wanted])
         return f"subpipeline {shown(wanted)} runs itself round about ({shown(chain)}); it could never end"
+
+
+class _Left:
+    """What a document leaves behind: its terminals, and how many of them leave an artifact."""
+
+    def __init__(self, terminals: list[list[str]]) -> None:
+        self.terminals = len(terminals)
+        self.by = Counter(artifact for artifacts in terminals for artifact in set(artifacts))
+        self.names = Names(self.by)
+
+
+def _left_behind(child: Document) -> _Left | None:
+    """What the terminals that the child may come to leave behind; None where that is not sure or nothing."""
+    terminals = []
+    for node in path_of(child):
+        if node.type == "" or any(target not in child.by_id for target in node.onward):
+            return None
+        if node.type == "terminal":
+            artifacts = node.data.get("artifacts", [])
+            if not isinstance(artifacts, list) or not all(isinstance(path, str) for path in artifacts):
+                return None
+            terminals.append(artifacts)
+    return _Left(terminals) if terminals else None

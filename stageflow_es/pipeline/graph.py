@@ -1,5 +1,5 @@
-"""What the references between the nodes of one document come to: dangling ones, nodes nobody reaches, joins that can
-never happen."""
+"""What the references between the nodes of one document come to: dangling ones, nodes nobody reaches, joins and ends
+that can never happen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def check_graph(document: Document, report: Report, search: Search) -> None:
     """Report what is wrong with the references of a document."""
     _check_targets(document, report)
     _check_reach(document, report)
+    _check_end(document, report)
     for node in document.nodes:
         if node.type == "parallel":
             _check_parallel(node, document, report, search)
@@ -52,6 +53,40 @@ def _check_reach(document: Document, report: Report) -> None:
     for node in document.nodes:
         if node.id not in reached:
             report.warning(node.pointer, f"node {shown(node.id)} is never reached from {shown(start.id)}")
+
+
+def _check_end(document: Document, report: Report) -> None:
+    """The pipeline's own cursor has to come to a terminal: branches and bodies may end without one."""
+    passed = path_of(document)
+    stuck = [
+        node for node in passed if node.type not in ("terminal", "condition", "") and node.data.get("next") is None
+    ]
+    for node in stuck:
+        report.warning(
+            node.pointer, f"node {shown(node.id)} has no `next`: the pipeline fails here, for only a terminal ends it"
+        )
+    if passed and not stuck and not any(_may_end(node) or _dangles(node, document) for node in passed):
+        report.warning(
+            below(document.pointer, "entry"),
+            f"no way from {shown(passed[0].id)} comes to a terminal: the pipeline goes on until something else ends it",
+        )
+
+
+def path_of(document: Document) -> list[Found]:
+    """The nodes the document's own cursor may come to, the entry first; not those of branches and bodies."""
+    start = document.by_id.get(document.entry or "")
+    passed = {} if start is None else {start.id: start}
+    pending = list(passed.values())
+    while pending:
+        for target in pending.pop().onward:
+            if target not in passed and target in document.by_id:
+                passed[target] = document.by_id[target]
+                pending.append(passed[target])
+    return list(passed.values())
+
+
+def _dangles(node: Found, document: Document) -> bool:
+    return any(target not in document.by_id for target in node.onward)
 
 
 class Search:
@@ -120,6 +155,8 @@ def _check_branch(child: str, node: Found, pointer: str, document: Document, rep
 def _check_map(node: Found, document: Document, report: Report, search: Search) -> None:
     body = node.text("body")
     pointer = below(node.pointer, "body")
+    if node.text("index_path") == "payload":
+        report.error(below(node.pointer, "index_path"), "the index cannot be the whole context; give it a name in it")
     if body is None:
         return
     if body == node.text("next"):

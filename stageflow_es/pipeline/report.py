@@ -23,6 +23,11 @@ class Report:
         """Whether nothing was found yet."""
         return not self._problems
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more is listed."""
+        return len(self._problems) >= MAX_PROBLEMS
+
     def error(self, pointer: str, message: str) -> None:
         """Something the pipeline cannot run with."""
         self.add([Problem(path=pointer, message=message)])
@@ -33,16 +38,16 @@ class Report:
 
     def add(self, problems: Iterable[Problem]) -> None:
         """Take problems others found."""
-        if len(self._problems) < MAX_PROBLEMS:
+        if not self.full:
             self._problems.extend(problems)
 
     def near(self, name: str, known: Names) -> str:
         """A suggestion for an unknown name, to end a message with; may be empty."""
-        return known.suggestion(name, self.effort)
+        return "" if self.full else known.suggestion(name, self.effort)
 
     def problems(self) -> list[Problem]:
         """Everything found, errors first, otherwise in the order found."""
         ordered = sorted(self._problems[:MAX_PROBLEMS], key=lambda problem: problem.severity != "error")
-        if len(self._problems) >= MAX_PROBLEMS:
+        if self.full:
             ordered.append(Problem(message=f"there are more than {MAX_PROBLEMS:,} problems; the rest is not listed"))
         return ordered

@@ -264,6 +264,14 @@ def check_rule(
     return compiler.problems
 
 
+def check_condition(rule: object, pointer: str = "", effort: Effort | None = None) -> list[Problem]:
+    """The same for a rule that decides something. An empty object decides nothing: it is always truthy."""
+    if rule == {}:
+        message = "an empty object is no rule; write true for a condition that always holds"
+        return [Problem(path=pointer, message=message)]
+    return check_rule(rule, pointer, effort=effort)
+
+
 def condition_data(payload: dict[str, Any], error: object | None = None) -> dict[str, Any]:
     """What a condition sees: the context both bare and under `payload`, and under `$error` the failure that led here,
     if one did. Nothing is copied but the top level."""

@@ -9,12 +9,14 @@ import msgspec
 
 
 class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One documented argument, config entry or output of a stage."""
+    """One documented argument, config entry or output of a stage. `format`: `json-logic` and `template` are looked into
+    where a definition gives one, other words say nothing here."""
 
     name: str
     type: str = "any"
     optional: bool = False
     description: str = ""
+    format: str = ""
 
 
 class MessageSpec(msgspec.Struct, frozen=True, kw_only=True):

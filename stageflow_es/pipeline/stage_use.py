@@ -1,14 +1,29 @@
-"""How stage nodes use their stages, held against what the stages document."""
+"""How stage nodes use their stages, held against what the stages document: names, and what a config gives."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from stageflow_es.errors import RuleError
 from stageflow_es.pipeline.document import Document, Found
 from stageflow_es.pipeline.names import Names
-from stageflow_es.pipeline.pointers import below, shown
+from stageflow_es.pipeline.pointers import below, kind_of, shown
 from stageflow_es.pipeline.report import Report
-from stageflow_es.pipeline.spec import Catalog, StageSpec
+from stageflow_es.pipeline.rules import check_condition
+from stageflow_es.pipeline.spec import Catalog, FieldSpec, StageSpec
+from stageflow_es.pipeline.templates import compile_template
 
 _SECTIONS = {"arguments": "argument", "config": "config entry", "outputs": "output"}
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("string", "str", "text"), (str,)),
+    **dict.fromkeys(("number", "float"), (int, float)),
+    **dict.fromkeys(("integer", "int"), (int,)),
+    **dict.fromkeys(("boolean", "bool"), (bool,)),
+    **dict.fromkeys(("object", "dict"), (dict,)),
+    **dict.fromkeys(("list", "array"), (list,)),
+}
+"""What the words that docstrings use for types mean; others say nothing here."""
 
 
 class StageUse:
@@ -38,6 +53,11 @@ class StageUse:
             used = node.mapping(section)
             if used:
                 self._check_section(node, spec, section, used)
+        config = node.mapping("config")
+        for field in spec.config or () if config else ():
+            value = config.get(field.name)
+            if value is not None:
+                self._check_value(value, field, spec, node)
 
     def _check_section(self, node: Found, spec: StageSpec, section: str, used: dict[str, object]) -> None:
         known = self._documented(spec, section)
@@ -54,6 +74,22 @@ class StageUse:
                 what = _SECTIONS[section]
                 message = f"stage {shown(spec.stage_name)} has no {what} {shown(name)}{near}{has}"
                 self._report.error(below(where, name), message)
+
+    def _check_value(self, value: object, field: FieldSpec, spec: StageSpec, node: Found) -> None:
+        """Report a rule or a template that cannot be compiled, and a value of another type than is documented."""
+        if field.format == "json-logic":
+            pointer = below(node.pointer, "config", field.name)
+            self._report.add(check_condition(value, pointer, effort=self._report.effort))
+            return
+        kinds = _KINDS.get(field.type)
+        if kinds is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            message = f"stage {shown(spec.stage_name)} documents this as {field.type}, it is {kind_of(value)}"
+            self._report.warning(below(node.pointer, "config", field.name), message)
+        elif field.format == "template" and isinstance(value, str):
+            try:
+                compile_template(value)
+            except RuleError as problem:
+                self._report.error(below(node.pointer, "config", field.name), str(problem))
 
     def _documented(self, spec: StageSpec, section: str) -> Names | None:
         key = (spec.stage_name, section)

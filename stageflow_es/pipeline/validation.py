@@ -2,9 +2,9 @@
 
     plain       what is no JSON, or too large
     document    shape: fields, types, empty lists, duplicate ids
-    graph       references between nodes, reachability, joins
-    calls       references to subpipelines, and subpipelines that contain themselves
-    stage_use   stages and the names they document, where a catalog is given
+    graph       references between nodes, reachability, joins, ends
+    calls       references to subpipelines, what they leave behind, and subpipelines that contain themselves
+    stage_use   stages and what they document, where a catalog is given
     rules       the JSON Logic of conditions
 
 Every subpipeline is checked like the pipeline itself, used or not, at any depth. A definition without errors compiles
@@ -20,7 +20,7 @@ from stageflow_es.pipeline.graph import Search, check_graph
 from stageflow_es.pipeline.plain import json_problems
 from stageflow_es.pipeline.pointers import below
 from stageflow_es.pipeline.report import Report
-from stageflow_es.pipeline.rules import check_rule
+from stageflow_es.pipeline.rules import check_condition
 from stageflow_es.pipeline.spec import Catalog
 from stageflow_es.pipeline.stage_use import StageUse
 
@@ -61,10 +61,6 @@ def _check(documents: list[Document], stages: Catalog | None, report: Report) ->
 def _check_rules(document: Document, report: Report) -> None:
     for node in document.nodes:
         for index, condition in node.conditions():
-            if "if" not in condition:
-                continue
-            pointer = below(node.pointer, "conditions", index, "if")
-            if condition["if"] == {}:
-                report.error(pointer, "an empty object is no rule; write true for a condition that always holds")
-            else:
-                report.add(check_rule(condition["if"], pointer, effort=report.effort))
+            if "if" in condition:
+                pointer = below(node.pointer, "conditions", index, "if")
+                report.add(check_condition(condition["if"], pointer, effort=report.effort))

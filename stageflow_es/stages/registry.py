@@ -105,6 +105,7 @@ def _fields(fields: Fields | None) -> tuple[FieldSpec, ...] | None:
             type=str(field["type"]),
             optional=bool(field["optional"]),
             description=str(field["description"]),
+            format=str(field.get("format") or ""),
         )
         for field in fields
     )

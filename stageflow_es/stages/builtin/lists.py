@@ -70,7 +70,7 @@ class FilterListStage(BaseStage):
     arguments:
       items: {type: list, optional: true, description: "the list to filter"}
     config:
-      condition: {type: object, description: "the rule"}
+      condition: {type: object, format: json-logic, description: "the rule"}
       item_path: {type: string, optional: true, description: "where the rule finds the item; `item` if not given"}
     outputs:
       list: {type: list, description: "the items that were kept"}

@@ -13,7 +13,7 @@ class AssertStage(BaseStage):
     """
     description: "Fails unless a JSON Logic rule over the context is truthy."
     config:
-      condition: {type: object, description: "the rule"}
+      condition: {type: object, format: json-logic, description: "the rule"}
       message: {type: string, optional: true, description: "what the failure says"}
     outputs: {}
     """

@@ -44,7 +44,7 @@ class TemplateStage(BaseStage):
     arguments:
       template: {type: string, optional: true, description: "the text where the config has none"}
     config:
-      template: {type: string, optional: true, description: "the text"}
+      template: {type: string, format: template, optional: true, description: "the text"}
       output_key: {type: string, optional: true, description: "the output's name; `value` if not given"}
       values: {type: object, optional: true, description: "placeholder -> context path"}
     outputs:

@@ -21,6 +21,15 @@ STAGES = {
         config=(FieldSpec(name="parts"), FieldSpec(name="output_key")),
         outputs=(FieldSpec(name="value"),),
     ),
+    "Checks": StageSpec(
+        stage_name="Checks",
+        config=(
+            FieldSpec(name="condition", type="object", format="json-logic"),
+            FieldSpec(name="text", type="string", format="template"),
+            FieldSpec(name="count", type="integer"),
+            FieldSpec(name="other", type="Order", format="date"),
+        ),
+    ),
     "Silent": StageSpec(stage_name="Silent"),
     "Bare": StageSpec(stage_name="Bare", arguments=(), config=(), outputs=()),
 }
@@ -45,6 +54,10 @@ def condition(id: str, *targets: str, rule: Any = True, otherwise: str | None = 
 
 def each(id: str, body: str, **more: Any) -> dict[str, Any]:
     return {"id": id, "type": "map", "items": "list", "body": body, **more}
+
+
+def checks(rule: Any = True, next: str | None = None, **config: Any) -> dict[str, Any]:
+    return {"id": "a", "type": "stage", "stage": "Checks", "next": next, "config": {"condition": rule, **config}}
 
 
 def runs(name: str, id: str = "run") -> dict[str, Any]:
@@ -105,6 +118,9 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("path empty", document(stage("a", outputs={"value": ""})), "/nodes/0/outputs/value", "must not be empty"),
     ("path gap", document(stage("a", outputs={"value": "a..b"})), "/nodes/0/outputs/value", "an empty part"),
     ("path tail", document(stage("a", outputs={"value": "a."})), "/nodes/0/outputs/value", "an empty part"),
+    ("bad rule in a config", document(checks({"nope": 1})), "/nodes/0/config/condition/nope", "unknown operator"),
+    ("empty rule in a config", document(checks({})), "/nodes/0/config/condition", "write true"),
+    ("bad template", document(checks(text="{a")), "/nodes/0/config/text", "is not closed"),
     ("no conditions", document(condition("a")), "/nodes/0/conditions", "at least one condition"),
     ("if missing", document({**condition("a"), "conditions": [{"then": "a"}]}), "/nodes/0/conditions/0", "`if`"),
     ("then missing", document({**condition("a"), "conditions": [{"if": 1}]}), "/nodes/0/conditions/0", "`then`"),
@@ -126,6 +142,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("items missing", document({"id": "a", "type": "map", "body": "end"}, END), "/nodes/0", "a map node needs `items`"),
     ("mode", document(each("a", "end", mode="serial"), END), "/nodes/0/mode", "'sequential' or 'parallel'"),
     ("concurrency", document(each("a", "end", max_concurrency=0), END), "/nodes/0/max_concurrency", "1 or more"),
+    ("index everywhere", document(each("a", "end", index_path="payload"), END), "/nodes/0/index_path", "a name in it"),
     ("output_map key", document(each("a", "end", output_map={"a..b": "c"}), END), "/nodes/0/output_map/a..b", "empty"),
     ("unknown sub", document(runs("sbu"), subpipelines={"sub": document(END)}), "/nodes/0/subpipeline_id", "'sub'?"),
     ("result text", document({**END, "result": "done"}), "/nodes/0/result", "an object or null, not a text"),
@@ -197,7 +214,7 @@ def test_all_problems_are_reported_at_once_errors_first() -> None:
 
 
 def test_one_mistake_does_not_make_others_up() -> None:
-    data = document(stage("a", "b"), {"id": "b", "type": "stge", "next": "c"}, {**stage("c"), "stage": 4}, END)
+    data = document(stage("a", "b"), {"id": "b", "type": "stge", "next": "c"}, {**stage("c", "b"), "stage": 4}, END)
     assert [problem.path for problem in validate(data, STAGES)] == ["/nodes/1/type", "/nodes/2/stage", "/nodes/3"]
 
 
@@ -234,13 +251,23 @@ def test_a_stage_that_documents_that_it_takes_none_takes_none() -> None:
 
 
 def test_a_stage_that_documents_nothing_gets_a_warning_only() -> None:
-    data = document({**stage("a", arguments={"x": "y"}, config={"z": 1}), "stage": "Silent"})
+    data = document({**stage("a", "end", arguments={"x": "y"}, config={"z": 1}), "stage": "Silent"}, END)
     assert errors(data, stages=STAGES) == {}
     assert set(warnings(data, stages=STAGES)) == {"/nodes/0/arguments", "/nodes/0/config"}
 
 
+def test_a_config_of_another_type_than_is_documented_is_a_warning() -> None:
+    wrong = {"text": 5, "count": 1.5, "other": [1]}
+    assert warnings(document(checks(next="end", **wrong), END), stages=STAGES) == {
+        "/nodes/0/config/text": "stage 'Checks' documents this as string, it is a number",
+        "/nodes/0/config/count": "stage 'Checks' documents this as integer, it is a number",
+    }
+    assert "a boolean" in warnings(document(checks(count=True)), stages=STAGES)["/nodes/0/config/count"]
+    assert validate(document(checks([True], "end", text="{x}", count=None, other=None), END), STAGES) == []
+
+
 def test_an_output_renamed_by_the_config_is_known() -> None:
-    data = document(stage("a", config={"output_key": "full_name"}, outputs={"full_name": "name", "value": "v"}))
+    data = document(stage("a", "end", config={"output_key": "name"}, outputs={"name": "name", "value": "v"}), END)
     assert validate(data, STAGES) == []
 
 
@@ -259,13 +286,13 @@ def test_every_kind_of_reference_reaches() -> None:
     data = document(
         stage("a", "b", fallback="f"),
         condition("b", "p", otherwise="e"),
-        stage("f"),
+        stage("f", "end"),
         parallel("p", "m", next="u"),
         each("m", "body", next="n"),
         stage("body"),
         stage("n"),
         {**runs("s", "u"), "next": "end"},
-        stage("e"),
+        stage("e", "end"),
         END,
         subpipelines={"s": document(END)},
     )
@@ -312,7 +339,7 @@ def test_a_branch_without_a_way_out_is_a_warning() -> None:
     ],
 )
 def test_branches_that_end_are_left_alone(branch: list[dict[str, Any]]) -> None:
-    assert validate(document(parallel("p", "a", "end", next="join"), *branch, stage("join"), END)) == []
+    assert validate(document(parallel("p", "a", "end", next="join"), *branch, stage("join", "end"), END)) == []
 
 
 def test_a_child_or_body_that_is_also_next_is_a_warning() -> None:
@@ -328,6 +355,34 @@ def test_a_body_that_maps_again_is_a_warning_because_it_may_walk_a_tree() -> Non
 
 def test_a_body_without_a_way_out_is_a_warning() -> None:
     assert "no way out" in warnings(document(each("m", "a", next="end"), stage("a", "a"), END))["/nodes/0/body"]
+
+
+@pytest.mark.parametrize("last", [stage("b"), parallel("b", "x"), each("b", "x"), runs("sub", "b")])
+def test_a_pipeline_that_comes_to_a_node_without_next_fails_there_which_is_a_warning(last: dict[str, Any]) -> None:
+    data = document(stage("a", "b"), last, stage("x"), END, subpipelines={"sub": document(END)})
+    assert warnings(data)["/nodes/1"] == (
+        "node 'b' has no `next`: the pipeline fails here, for only a terminal ends it"
+    )
+    assert "only a terminal" not in warnings(data).get("/nodes/2", "")
+    inner = document(END, subpipelines={"s": document(stage("a"))})
+    assert "only a terminal" in warnings(inner)["/subpipelines/s/nodes/0"]
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        [stage("a", "a")],
+        [stage("a", "b", fallback="a"), condition("b", "a", otherwise="b")],
+        [parallel("a", "end", next="b"), stage("b", "a")],
+    ],
+)
+def test_a_pipeline_that_comes_to_no_terminal_is_a_warning(loop: list[dict[str, Any]]) -> None:
+    assert "no way from 'a' comes to a terminal" in warnings(document(*loop, END))["/entry"]
+
+
+def test_a_pipeline_whose_end_is_not_sure_may_have_one() -> None:
+    assert warnings(document(stage("a", "nowhere"))) == {}
+    assert warnings(document(stage("a", "b"), {"id": "b", "type": "stge"})) == {}
 
 
 # --- subpipelines ----------------------------------------------------------------------------------------------
@@ -355,12 +410,28 @@ def test_recursion_through_a_nested_definition_is_refused() -> None:
 def test_a_shadowed_name_is_not_recursion() -> None:
     inner = document(END)
     data = document(runs("a"), subpipelines={"a": document(runs("a"), subpipelines={"a": inner})})
-    assert validate(data) == []
+    assert errors(data) == {}
 
 
 def test_a_subpipeline_is_not_seen_from_outside_of_where_it_is_defined() -> None:
     data = document(runs("inner"), subpipelines={"outer": document(END, subpipelines={"inner": document(END)})})
     assert list(errors(data)) == ["/nodes/0/subpipeline_id"]
+
+
+def test_an_artifact_that_a_subpipeline_does_not_leave_behind_is_a_warning() -> None:
+    child = document(condition("c", "good", otherwise="bad"), {**END, "id": "good", "artifacts": ["total", "tax"]})
+    child["nodes"].append({**END, "id": "bad", "artifacts": ["tax"]})
+    node = {**runs("s"), "next": "end", "artifact_outputs": {"a": "totl", "b": "total", "c": "tax"}}
+    assert warnings(document(node, END, subpipelines={"s": child})) == {
+        "/nodes/0/artifact_outputs/a": "no terminal of subpipeline 's' leaves 'totl' behind; did you mean 'total'?",
+        "/nodes/0/artifact_outputs/b": "not every terminal of subpipeline 's' leaves 'total' behind",
+    }
+
+
+def test_what_a_subpipeline_with_mistakes_of_its_own_leaves_behind_is_not_judged() -> None:
+    node = {**runs("s"), "next": "end", "artifact_outputs": {"a": "b"}}
+    for child in (document(stage("x", "gone")), document({**END, "artifacts": "b"}), document({"id": "x"})):
+        assert "/nodes/0/artifact_outputs/a" not in warnings(document(node, END, subpipelines={"s": child}))
 
 
 # --- limits ----------------------------------------------------------------------------------------------------
