@@ -164,9 +164,12 @@ class Actor:
         if self._debts.open(state) and await self._debts.pay(state):
             return True
         if self._inbox or state.stirring:
+            running = not state.outcome
             data, dealt = self._decide(state)
             if data and not await self._append(state, data):
                 return True
+            if running and state.outcome:
+                self.workers.reconcile(state)
             for _ in range(dealt):
                 self._settle(self._inbox.popleft())
             if not (data or dealt):
@@ -209,13 +212,19 @@ class Actor:
 
     def _decide(self, state: State) -> tuple[list[bytes], int]:
         """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,
-        and how many items are dealt with once those are durable. After a refusal, one item at a time, to find out
-        whose events it is that cannot be stored."""
+        and how many items are dealt with once those are durable. An outcome ends it: what runs is cancelled before a
+        retry is decided, which would not know what was reported in between. After a refusal, one item at a time, to
+        find out whose events it is that cannot be stored."""
         data: list[bytes] = []
+        ended = bool(state.outcome)
         dealt = 0
         limit = self.host.settings.append_limit
         inbox = self._inbox
-        while len(data) < limit and not (state.refusal and self._debts.owes_rejection(state)):
+        while (
+            len(data) < limit
+            and (ended or not state.outcome)
+            and not (state.refusal and self._debts.owes_rejection(state))
+        ):
             item = inbox[dealt] if dealt < len(inbox) else None
             due = state.stirring
             if item is None and not due:
