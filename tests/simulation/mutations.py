@@ -344,6 +344,11 @@ def a_command_sent_again_is_applied_again(patch: Patch) -> None:
 
 
 @mutation()
+def nobody_looks_again_at_a_wait_that_began_during_an_append(patch: Patch) -> None:
+    patch.setattr(StageRun, "_look_again", lambda self: None)
+
+
+@mutation()
 def a_recorded_step_is_forgotten(patch: Patch) -> None:
     original = StageRun._call
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from stageflow_es.engine.actor import Actor
 from stageflow_es.session import State, apply
 from stageflow_es.session import events as ev
 from stageflow_es.session.snapshot import dump, load
@@ -18,14 +19,14 @@ REFUSALS = (ev.CommandRejected, ev.SkipDenied, ev.InputRejected)
 
 
 class Final:
-    """The problems of a server at rest; `at_work`: the sessions whose stages are in some engine's memory."""
+    """The problems of a server at rest; `at_work`: the actors of the sessions that are in some engine's memory."""
 
     def __init__(
         self,
         server: Server,
         witness: Witness,
         stages: Mapping[str, type[BaseStage]],
-        at_work: Collection[str],
+        at_work: Mapping[str, Sequence[Actor]],
     ) -> None:
         self._server = server
         self._witness = witness
@@ -44,6 +45,8 @@ class Final:
         problem = stranded(state, session in self._at_work)
         if problem:
             yield f"session {session} is stranded: {problem}"
+        for actor in self._at_work.get(session, ()):
+            yield from (f"session {session} is stranded: {text}" for text in _overlooked(state, actor))
         yield from (f"session {session}, {text}" for text in self._replayed(state, stored))
         verdict = verify(state.pipeline, [data for data, _ in stored], session=session, head=state.head, count=state.n)
         if isinstance(verdict, Broken):
@@ -91,3 +94,14 @@ class Final:
                 yield f"command {seq} was rejected without an event, though session {sent.session} existed"
             if seq not in applied and seq not in rejected and not self._witness.repeated(sent):
                 yield f"command {seq} ({sent.kind} to {sent.session}) left nothing, and is no repetition"
+
+
+def _overlooked(state: State, actor: Actor) -> Iterator[str]:
+    """The calls some stage in memory still waits in, though what they wait for has come."""
+    if not state.active:
+        return
+    for path, worker in actor.workers._runs.items():
+        run = state.runs.get(path)
+        if run is not None and run.id(path) == worker.id:
+            closed = [key for key in worker._waiting if key in run.records and not run.records[key].open]
+            yield from (f"{worker.id} still waits in {key!r}, which is over" for key in closed)

@@ -15,6 +15,8 @@ from stageflow_es.testing.generate import random_pipeline
 from stageflow_es.testing.simulator.acting import STAGES
 
 TYPES = ("a", "b")
+BESIDE = 0.4
+"""How often a run has a session with stages that never await beside others that wait."""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +44,8 @@ def generated(random: Random) -> Plan:
     named = _document(random)
     commands = [command for maker in makers for command in maker.commands(_document(random))]
     commands += _strangers(random)
+    if random.random() < BESIDE:
+        commands += _Clients(random, "beside").commands(_beside(random))
     stages = {stage.stage_name: stage for stage in STAGES} | {"IncrementStage": get_stages()["IncrementStage"]}
     return Plan(commands=commands, stages=stages, definitions={"named": named}, inputs=[("a", 1), ("b", 2)])
 
@@ -71,6 +75,27 @@ def _document(random: Random) -> dict[str, Any]:
     document = random_pipeline(random, _cast, random.choice([1, 2, 2, 3]))
     document["max_transitions"] = 300
     return document
+
+
+def _beside(random: Random) -> dict[str, Any]:
+    """Branches of stages that are over as soon as they begin, and others of stages that wait now and again."""
+    nodes: list[dict[str, Any]] = []
+    children: list[str] = []
+    for branch in range(random.randint(2, 4)):
+        brief = branch == 0 or (branch > 1 and random.random() < 0.5)
+        length = random.randint(3, 12) if brief else random.randint(1, 2)
+        names = [f"b{branch}.{place}" for place in range(length)]
+        for name, following in zip(names, [*names[1:], None], strict=True):
+            acts = [] if brief else [_pause(random) for _ in range(random.randint(2, 6))]
+            stage = "Brief" if brief else "Work"
+            nodes.append({"id": name, "type": "stage", "stage": stage, "config": {"acts": acts}, "next": following})
+        children.append(names[0])
+    both = {"id": "both", "type": "parallel", "children": children, "next": "end"}
+    return {"entry": "both", "nodes": [both, *nodes, {"id": "end", "type": "terminal"}]}
+
+
+def _pause(random: Random) -> list[Any]:
+    return random.choice([["wait", random.choice(TYPES), None], ["sleep", random.choice([0.0, 0.01, 0.1])]])
 
 
 def _cast(random: Random) -> tuple[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ memory knew is gone. Whatever still waits then is answered, a few times over.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from itertools import chain
@@ -15,6 +15,7 @@ from random import Random
 import msgspec
 
 from stageflow_es.engine import Engine, EngineSettings
+from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
 from stageflow_es.pipeline import canonical
@@ -357,12 +358,11 @@ class Simulation:
         self._inspect()
         if self.witness.broken is not None:
             return
-        at_work = {
-            actor.session
-            for machine in self._machines.values()
-            for holding in machine.engine._held.values()
-            for actor in holding.partition._actors.values()
-        }
+        at_work: defaultdict[str, list[Actor]] = defaultdict(list)
+        for machine in self._machines.values():
+            for holding in machine.engine._held.values():
+                for actor in holding.partition._actors.values():
+                    at_work[actor.session].append(actor)
         try:
             problems = list(Final(self.server, self.witness, self._stages, at_work))
         except Exception as error:
