@@ -102,7 +102,9 @@ class Connection(Client):
     async def close(self) -> None:
         try:
             await super().close()
-        except OSError:  # what was still to be sent cannot be, and nats-py gave up half-way through closing
+        except (OSError, TypeError):
+            # What was still to be sent cannot be, and nats-py gave up half-way through closing. The TypeError is that
+            # of a transport closed meanwhile, from Python 3.12 on.
             self._pending, self._pending_data_size = [], 0
             self._status = Client.DISCONNECTED
             await super().close()

@@ -18,8 +18,8 @@ from stageflow_es.pipeline import InvalidRule, Operators, check_rule, compile_ru
 from stageflow_es.pipeline.rule_limits import MAX_BYTES, MAX_DEPTH, MAX_PARTS, MAX_STEPS, Budget
 
 V = {"var": ""}
-WALL_SECONDS = 1.0
-"""Twenty times what is promised: the limits on steps and bytes are what holds, the clock only finds their absence."""
+CPU_SECONDS = 0.5
+"""Of the processor, ten times what is promised: the limits on steps and bytes hold, the clock only finds them missing."""
 MEMORY_BYTES = 16 * 1024 * 1024
 
 
@@ -115,20 +115,20 @@ STOPPED: dict[str, tuple[Any, Any]] = {
 
 @pytest.mark.parametrize("rule", REFUSED.values(), ids=REFUSED)
 def test_a_rule_that_reaches_for_more_is_refused_before_it_runs(rule: Any) -> None:
-    before = time.perf_counter()
+    before = time.process_time()
     assert check_rule(rule)
     with pytest.raises(InvalidRule):
         compile_rule(rule)
-    assert time.perf_counter() - before < WALL_SECONDS
+    assert time.process_time() - before < CPU_SECONDS
 
 
 @pytest.mark.parametrize(("rule", "data"), STOPPED.values(), ids=STOPPED)
 def test_a_rule_that_costs_too_much_is_stopped(rule: Any, data: Any) -> None:
     compiled = compile_rule(rule)
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(RuleError):
         compiled.evaluate(data)
-    assert time.perf_counter() - before < WALL_SECONDS
+    assert time.process_time() - before < CPU_SECONDS
 
 
 @pytest.mark.parametrize(("rule", "data"), STOPPED.values(), ids=STOPPED)
