@@ -19,7 +19,7 @@ from stageflow_es.pipeline.rule_limits import MAX_BYTES, MAX_DEPTH, MAX_PARTS, M
 
 V = {"var": ""}
 CPU_SECONDS = 0.5
-"""Of the processor, ten times what is promised: the limits on steps and bytes hold, the clock only finds them missing."""
+"""Of the processor, ten times what is promised: the limits on steps and bytes hold, this only finds them missing."""
 MEMORY_BYTES = 16 * 1024 * 1024
 
 
