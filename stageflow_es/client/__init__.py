@@ -8,7 +8,7 @@
 - `address`   which server, and with which credentials: URL, environment, contexts of the `nats` command
 - `client`    `Client`: sessions and pipelines of one bus
 - `handle`    `SessionHandle`: one session
-- `commands`  sending a command and learning what became of it
+- `commands`  sending a command and learning what became of it, by `hearing` what is said of its session
 - `follow`    a session's events, stored ones first, then live, without a gap; `journal` reads the stored ones
 - `outcome`   how a session ended
 - `selection` which sessions an operator means, and `bulk`: one command to all of them

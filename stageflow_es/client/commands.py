@@ -1,24 +1,24 @@
 """Sending a command, and learning what became of it.
 
 The bus answers that it has a command; the engine answers with an event that carries the command's id, or with a
-rejection that carries its sequence. Both are watched before the command is sent. Where an answer may have been
+rejection that carries its sequence. Both are listened to before the command is sent. Where an answer may have been
 missed (a reconnect, a command sent twice), what is stored is read once a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from secrets import token_hex
 
 import msgspec
 
-from stageflow_es.bus.jetstream.connection import Listener
 from stageflow_es.bus.jetstream.direct_get import page
-from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.bus.jetstream.outbox import Outbox
 from stageflow_es.bus.jetstream.subjects import Names, is_session_id
+from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries
 from stageflow_es.engine.ports import CommandKind, Refused, Unanswered
@@ -55,6 +55,7 @@ class Sender:
         self._names = names
         self._queries = queries
         self._outbox = Outbox(link)
+        self._hearing = Hearing(link.client, names)
 
     async def close(self) -> None:
         await self._outbox.close()
@@ -79,7 +80,7 @@ class Sender:
             return await self._store(kind, session, data, key)
         watch = _Watch(self._link, self._names, self._queries, session)
         try:
-            await watch.open()
+            await self._hearing.begin(session, watch.take)
             seq = await self._store(kind, session, data, key)
             async with asyncio.timeout(timeout):
                 await watch.answer(seq, key)
@@ -89,7 +90,7 @@ class Sender:
                 "as soon as an engine runs on this bus and prefix"
             ) from None
         finally:
-            await watch.close()
+            await self._hearing.end(session, watch.take)
         return seq
 
     async def _store(self, kind: CommandKind, session: str, data: bytes, key: str) -> int:
@@ -112,7 +113,7 @@ class Sender:
 
 
 class _Watch:
-    """Everything that may answer a command to one session, in one queue."""
+    """Finds the answer to a command in what is said of its session."""
 
     def __init__(self, link: Link, names: Names, queries: Queries, session: str) -> None:
         self._link = link
@@ -120,32 +121,30 @@ class _Watch:
         self._session = session
         self._journal = Journal(link, names, queries, session)
         self._rejections_read = 0
-        self._heard: asyncio.Queue[Incoming] = asyncio.Queue()
-        self._subscriptions: list[Listener] = []
+        self._heard: deque[tuple[bool, bytes]] = deque()
+        self._stirred = asyncio.Event()
 
-    async def open(self) -> None:
-        for subject in (self._names.event(self._session), self._names.rejection(self._session)):
-            self._subscriptions.append(await self._link.client.listen(subject, self._heard.put_nowait))
-
-    async def close(self) -> None:
-        for subscription in self._subscriptions:
-            await subscription.close()
+    def take(self, rejected: bool, data: bytes) -> None:
+        """Hear an event or a rejection."""
+        self._heard.append((rejected, data))
+        self._stirred.set()
 
     async def answer(self, seq: int, key: str) -> None:
         """Return once the command is applied. Raises CommandRejected."""
-        rejections = self._names.rejection(self._session)
         while True:
+            while self._heard:
+                rejected, data = self._heard.popleft()
+                if rejected:
+                    _refusal(data, seq)
+                elif _accepts(data, seq, key):
+                    return
+            self._stirred.clear()
             try:
                 async with asyncio.timeout(LOOK_AFTER):
-                    message = await self._heard.get()
+                    await self._stirred.wait()
             except TimeoutError:
                 if await self._stored(seq, key):
                     return
-                continue
-            if message.subject == rejections:
-                _refusal(message.data, seq)
-            elif _accepts(message.data, seq, key):
-                return
 
     async def _stored(self, seq: int, key: str) -> bool:
         """Whether the history has the answer. Raises CommandRejected when the rejections have it."""

@@ -12,6 +12,9 @@ from stageflow_es.pipeline import Catalog, Pipeline, canonical, digest_of, valid
 
 CACHED = 256
 
+Found = dict[str, str | None]
+"""What references were found to mean since the starts that have them were read: those read together ask once."""
+
 
 class Library:
     """The definitions of a bus, with the compiled ones kept."""
@@ -39,18 +42,22 @@ class Library:
             raise OperatorError(f"definition {digest} does not have that digest: it was changed after it was stored")
         return self._keep(Pipeline.trusted(data))
 
-    async def by_reference(self, reference: str) -> Pipeline | list[Problem]:
+    async def by_reference(self, reference: str, found: Found) -> Pipeline | list[Problem]:
         """The pipeline of a `name` or `name@digest`, or why there is none."""
-        name, _, wanted = reference.partition("@")
-        versions = await surely(lambda: self._definitions.versions(name)) if wanted else []
-        if wanted:
-            found = [digest for digest in versions if digest.startswith(wanted)]
-            digest = found[-1] if len(set(found)) == 1 else None
-        else:
-            digest = await surely(lambda: self._definitions.resolve(name))
+        if reference not in found:
+            found[reference] = await self._find(reference)
+        digest = found[reference]
         if digest is None:
             return [Problem(path="/pipeline", message=f"no pipeline {reference!r} is registered")]
         return await self.by_digest(digest)
+
+    async def _find(self, reference: str) -> str | None:
+        name, _, wanted = reference.partition("@")
+        if not wanted:
+            return await surely(lambda: self._definitions.resolve(name))
+        versions = await surely(lambda: self._definitions.versions(name))
+        fitting = {digest for digest in versions if digest.startswith(wanted)}
+        return fitting.pop() if len(fitting) == 1 else None
 
     async def inline(self, document: dict[str, Any], stages: Catalog) -> Pipeline | list[Problem]:
         """The pipeline of a definition in a start, stored under its digest, or everything that is wrong with it."""

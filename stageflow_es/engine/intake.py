@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stageflow_es.engine.clock import Clock, rfc3339
-from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.definitions import Found, Library
 from stageflow_es.engine.forking import Forks
 from stageflow_es.engine.ports import CommandMessage, EventLog
 from stageflow_es.errors import Problem
@@ -35,8 +35,12 @@ class Intake:
         self._forks = Forks(events, library)
         self._seen: dict[bytes, Pipeline] = {}
 
-    async def prepare(self, message: CommandMessage) -> tuple[cmd.BusCommand, Pipeline | None]:
-        """The command of a message, and the pipeline if it starts one. Never raises for what a sender did."""
+    async def prepare(self, message: CommandMessage, found: Found) -> tuple[cmd.BusCommand, Pipeline | None]:
+        """The command of a message, and the pipeline if it starts one. Never raises for what a sender did.
+
+        `found` is kept by the caller for messages that it read together: what one of them asked for by name is not
+        asked for again.
+        """
         fields: dict[str, Any] = {
             "at": rfc3339(self._clock.now()),
             "by": self._by,
@@ -48,11 +52,11 @@ class Intake:
         body = parse_command(message.kind, message.session, message.data)
         match body:
             case StartBody():
-                start, pipeline = await self._start(body, fields)
+                start, pipeline = await self._start(body, fields, found)
                 self._remember(message, pipeline)
                 return start, pipeline
             case ForkBody():
-                return await self._fork(body, fields)
+                return await self._fork(body, fields, found)
             case InputBody():
                 return cmd.Input(**fields, type=body.type, payload=body.payload), None
             case ControlBody():
@@ -83,11 +87,13 @@ class Intake:
                 del self._seen[next(iter(self._seen))]
             self._seen[text] = pipeline
 
-    async def _start(self, body: StartBody, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline | None]:
+    async def _start(
+        self, body: StartBody, fields: dict[str, Any], found: Found
+    ) -> tuple[cmd.BusCommand, Pipeline | None]:
         name = body.pipeline if isinstance(body.pipeline, str) else None
-        found = await self._pipeline(body.pipeline)
-        if isinstance(found, list):
-            return _refused(fields, name, found), None
+        pipeline = await self._pipeline(body.pipeline, found)
+        if isinstance(pipeline, list):
+            return _refused(fields, name, pipeline), None
         start = cmd.Start(
             **fields,
             pipeline=name.partition("@")[0] if name else None,
@@ -95,34 +101,36 @@ class Intake:
             labels=body.labels,
             paused=body.paused,
         )
-        return start, found
+        return start, pipeline
 
-    async def _fork(self, body: ForkBody, fields: dict[str, Any]) -> tuple[cmd.BusCommand, Pipeline | None]:
+    async def _fork(
+        self, body: ForkBody, fields: dict[str, Any], found: Found
+    ) -> tuple[cmd.BusCommand, Pipeline | None]:
         name = body.pipeline if isinstance(body.pipeline, str) else None
-        other = None if body.pipeline is None else await self._pipeline(body.pipeline)
+        other = None if body.pipeline is None else await self._pipeline(body.pipeline, found)
         if isinstance(other, list):
             return _refused(fields, name, other), None
         try:
-            found = await self._forks.prepare(body.fork, other)
+            fork = await self._forks.prepare(body.fork, other)
         except Exception:
             log.exception("fork_not_prepared", session=body.fork.session, at=body.fork.at)
-            found = [Problem(path="/fork", message="this fork could not be prepared; the fault is ours")]
-        if isinstance(found, list):
-            return _refused(fields, name, found), None
+            fork = [Problem(path="/fork", message="this fork could not be prepared; the fault is ours")]
+        if isinstance(fork, list):
+            return _refused(fields, name, fork), None
         start = cmd.Start(
             **fields,
-            pipeline=found.name if other is None else name.partition("@")[0] if name else None,
+            pipeline=fork.name if other is None else name.partition("@")[0] if name else None,
             payload=body.payload,
-            labels={**found.labels, **body.labels},
+            labels={**fork.labels, **body.labels},
             paused=body.paused,
-            fork=found.origin,
+            fork=fork.origin,
         )
-        return start, found.pipeline
+        return start, fork.pipeline
 
-    async def _pipeline(self, wanted: dict[str, Any] | str) -> Pipeline | list[Problem]:
+    async def _pipeline(self, wanted: dict[str, Any] | str, found: Found) -> Pipeline | list[Problem]:
         try:
             if isinstance(wanted, str):
-                return await self._library.by_reference(wanted)
+                return await self._library.by_reference(wanted, found)
             return await self._library.inline(wanted, self._catalog)
         except Exception:
             log.exception("start_not_prepared", pipeline=wanted if isinstance(wanted, str) else None)

@@ -24,6 +24,7 @@ import msgspec
 
 from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.clock import rfc3339
+from stageflow_es.engine.definitions import Found
 from stageflow_es.engine.inbox import BusItem, FireItem
 from stageflow_es.engine.ledger import Ledger
 from stageflow_es.engine.patience import surely
@@ -82,6 +83,7 @@ class Partition:
         self._crashed = False
         self._commands = Ledger(0, OPEN_LIMIT)
         self._fires = Ledger(0, OPEN_LIMIT)
+        self._found: Found = {}
         self._readers: list[Reader] = []
         self._reading: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
@@ -202,12 +204,14 @@ class Partition:
         settings = self.settings
         while True:
             await ledger.room()
-            for message in await surely(lambda: reader.fetch(settings.batch, settings.fetch_wait)):
+            messages = await surely(lambda: reader.fetch(settings.batch, settings.fetch_wait))
+            self._found = {}
+            for message in messages:
                 ledger.began(message.seq)
                 await take(message)
 
     async def _take_command(self, message: CommandMessage) -> None:
-        command, pipeline = await self.engine.intake.prepare(message)
+        command, pipeline = await self.engine.intake.prepare(message, self._found)
         actor = self._actor(message.session)
         actor.post(BusItem(command, command, lambda: self._commands.handled(message.seq), pipeline))
 

@@ -117,3 +117,15 @@ async def test_a_fetch_ends_after_its_wait_although_the_server_does_not_answer(
         assert await reader.fetch(1, 0.5) == []
     await reader.close()
     await bus.close()
+
+
+async def test_what_was_sent_before_a_flush_has_come_back_when_it_returns(nats_server: EmbeddedServer) -> None:
+    connection = await connect(nats_server.url)
+    heard: list[bytes] = []
+    subject = connection.new_inbox()
+    await connection.listen(subject, lambda message: heard.append(message.data))
+    for number in range(50):
+        await connection.publish(subject, b"%d" % number)
+        await connection.flush()
+        assert heard[-1:] == [b"%d" % number]
+    await connection.close()

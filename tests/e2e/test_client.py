@@ -103,10 +103,10 @@ async def test_result_gives_up_after_its_timeout(client: Client) -> None:
 
 
 async def test_many_are_started_at_once(client: Client) -> None:
-    sessions = await client.start_many([{"pipeline": ASK, "session": f"many-{i}"} for i in range(20)])
+    sessions = await client.start_many([{"pipeline": ASK, "session": f"many-{i}"} for i in range(40)])
     await asyncio.gather(*(session.input("answer", i) for i, session in enumerate(sessions)))
     outcomes = await asyncio.gather(*(session.result(timeout=20) for session in sessions))
-    assert [outcome.artifacts["answer"] for outcome in outcomes] == list(range(20))
+    assert [outcome.artifacts["answer"] for outcome in outcomes] == list(range(40))
 
 
 async def test_events_are_the_history_and_then_live_and_end_with_the_session(client: Client) -> None:

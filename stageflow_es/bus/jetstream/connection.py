@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
+from nats.protocol.parser import PING
 
 from stageflow_es.bus.jetstream.incoming import Incoming, Take, TakeParts, headers_of
 from stageflow_es.bus.jetstream.line_parser import LineParser
@@ -143,6 +144,15 @@ class Connection(Client):
         except TypeError as error:
             raise ConnectionResetError("the connection was closed") from error
         await transport.drain()
+
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        """nats-py's own overtakes what is still to be sent, and so `flush` came back before the server had it."""
+        if not self.is_connected:
+            await super()._send_ping(future)
+            return
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        with suppress(OSError):  # who reads notices that the connection is lost
+            await self.send(PING)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """nats-py's own goes character by character, and raises on some of what strangers send."""

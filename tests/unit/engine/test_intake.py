@@ -10,9 +10,10 @@ import pytest
 from stageflow_es.bus.memory import MemoryBus
 from stageflow_es.engine import intake as module
 from stageflow_es.engine.clock import SystemClock
-from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.definitions import Found, Library
 from stageflow_es.engine.intake import Intake
 from stageflow_es.engine.ports import CommandMessage
+from stageflow_es.pipeline import canonical
 from stageflow_es.session import commands as cmd
 
 CHAIN: dict[str, Any] = {"entry": "end", "nodes": [{"id": "end", "type": "terminal"}]}
@@ -31,8 +32,8 @@ def start(seq: int, **body: Any) -> CommandMessage:
 
 
 async def test_a_definition_that_came_before_gives_the_same_command_and_pipeline(intake: Intake) -> None:
-    first, compiled = await intake.prepare(start(1, payload={"a": 1}, labels={"k": "v"}, paused=True))
-    again, known = await intake.prepare(start(2, payload={"a": 1}, labels={"k": "v"}, paused=True))
+    first, compiled = await intake.prepare(start(1, payload={"a": 1}, labels={"k": "v"}, paused=True), {})
+    again, known = await intake.prepare(start(2, payload={"a": 1}, labels={"k": "v"}, paused=True), {})
     assert compiled is not None
     assert known is compiled
     assert msgspec.structs.replace(again, at=first.at, seq=1, id="id1") == first
@@ -45,14 +46,14 @@ async def test_a_definition_that_came_before_gives_the_same_command_and_pipeline
 async def test_what_else_is_wrong_with_such_a_start_is_refused_all_the_same(
     intake: Intake, body: dict[str, Any]
 ) -> None:
-    await intake.prepare(start(1))
-    command, pipeline = await intake.prepare(start(2, **body))
+    await intake.prepare(start(1), {})
+    command, pipeline = await intake.prepare(start(2, **body), {})
     assert isinstance(command, cmd.Refuse)
     assert pipeline is None
 
 
 async def test_a_definition_that_was_refused_is_refused_again(intake: Intake) -> None:
-    commands = [(await intake.prepare(start(seq, pipeline=BROKEN)))[0] for seq in (1, 2)]
+    commands = [(await intake.prepare(start(seq, pipeline=BROKEN), {}))[0] for seq in (1, 2)]
     assert [type(command) for command in commands] == [cmd.Refuse, cmd.Refuse]
 
 
@@ -61,5 +62,31 @@ async def test_only_so_many_definitions_are_known_by_their_text(
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
     for seq in range(1, 5):
-        await intake.prepare(start(seq, pipeline={**CHAIN, "metadata": {"number": seq}}))
+        await intake.prepare(start(seq, pipeline={**CHAIN, "metadata": {"number": seq}}), {})
     assert len(intake._seen) == 2
+
+
+async def test_starts_read_together_ask_for_a_name_once_and_later_ones_find_what_it_means_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus = MemoryBus()
+    intake = Intake(Library(bus.definitions), {}, SystemClock(), "one", bus.events)
+    asked: list[str] = []
+    resolve = bus.definitions.resolve
+
+    async def counting(name: str) -> str | None:
+        asked.append(name)
+        return await resolve(name)
+
+    monkeypatch.setattr(bus.definitions, "resolve", counting)
+    digests = []
+    for number in range(2):
+        data = canonical({**CHAIN, "metadata": {"number": number}})
+        digests.append(await bus.definitions.put(data))
+        await bus.definitions.name("orders", digests[-1])
+        found: Found = {}
+        for seq in range(3):
+            _, pipeline = await intake.prepare(start(seq, pipeline="orders"), found)
+            assert pipeline is not None
+            assert pipeline.digest == digests[-1]
+    assert asked == ["orders", "orders"]

@@ -1,0 +1,113 @@
+"""Hearing what is said of sessions whose commands are under way, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from stageflow_es.bus.jetstream import EmbeddedServer
+from stageflow_es.bus.jetstream.connection import Connection, connect
+from stageflow_es.bus.jetstream.subjects import Names
+from stageflow_es.client.hearing import MANY, Hearing
+from tests.contract.test_doctor import Configured
+
+NAMES = Names("heard")
+NARROW = """
+authorization { users: [
+  {user: narrow, password: p, permissions: {subscribe: ["heard.events.mine", "heard.rejections.mine", "_INBOX.>"]}}
+] }
+"""
+PAIR = 2
+"""Subscriptions, to events and to rejections."""
+
+
+class Ear:
+    """One who listens to a session. `heard`: whether it was a rejection, and its bytes."""
+
+    def __init__(self, hearing: Hearing, session: str) -> None:
+        self.session = session
+        self.heard: list[tuple[bool, bytes]] = []
+        self._hearing = hearing
+
+    def take(self, rejected: bool, data: bytes) -> None:
+        self.heard.append((rejected, data))
+
+    async def begin(self) -> Ear:
+        await self._hearing.begin(self.session, self.take)
+        return self
+
+    async def end(self) -> None:
+        await self._hearing.end(self.session, self.take)
+
+
+async def say(connection: Connection, session: str, words: bytes) -> None:
+    """Return once everybody on this connection heard it, as an event and as a rejection."""
+    await connection.publish(NAMES.event(session), words)
+    await connection.publish(NAMES.rejection(session), words)
+    await connection.flush()
+
+
+def said(*words: bytes) -> list[tuple[bool, bytes]]:
+    return [(rejected, word) for word in words for rejected in (False, True)]
+
+
+@pytest.fixture
+async def connection(nats_server: EmbeddedServer) -> AsyncIterator[Connection]:
+    connection = await connect(nats_server.url)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("sessions", [1, MANY - 1, MANY, 2 * MANY])
+async def test_each_hears_its_own_session_and_only_while_it_listens(connection: Connection, sessions: int) -> None:
+    hearing = Hearing(connection, NAMES)
+    ears = [await Ear(hearing, f"s{number}").begin() for number in range(sessions)]
+    for ear in (*ears, Ear(hearing, "stranger")):
+        await say(connection, ear.session, ear.session.encode())
+    assert [ear.heard for ear in ears] == [said(ear.session.encode()) for ear in ears]
+    for ear in ears:
+        await ear.end()
+        await say(connection, ear.session, b"later")
+    assert [ear.heard for ear in ears] == [said(ear.session.encode()) for ear in ears]
+    assert not connection.listeners
+
+
+async def test_many_are_heard_through_one_pair_of_subscriptions(connection: Connection) -> None:
+    hearing = Hearing(connection, NAMES)
+    ears = [await Ear(hearing, f"s{number}").begin() for number in range(10 * MANY)]
+    assert len(connection.listeners) == PAIR * MANY
+    for ear in ears[: MANY - 1]:
+        await ear.end()
+    assert len(connection.listeners) == PAIR
+    for ear in ears[MANY - 1 :]:
+        await ear.end()
+    assert not connection.listeners
+
+
+async def test_two_who_listen_to_one_session_share_its_subscriptions_until_both_are_done(
+    connection: Connection,
+) -> None:
+    hearing = Hearing(connection, NAMES)
+    one, two = [await Ear(hearing, "s").begin() for _ in range(2)]
+    assert len(connection.listeners) == PAIR
+    await say(connection, "s", b"first")
+    await one.end()
+    await say(connection, "s", b"second")
+    assert (one.heard, two.heard) == (said(b"first"), said(b"first", b"second"))
+
+
+async def test_who_may_not_hear_all_goes_on_one_by_one(tmp_path: Path) -> None:
+    with Configured(tmp_path, NARROW) as server:
+        connection = await connect(server.as_user("narrow"))
+        hearing = Hearing(connection, NAMES)
+        ears = [await Ear(hearing, f"s{number}").begin() for number in range(MANY)]
+        await connection.flush()
+        mine = await Ear(hearing, "mine").begin()
+        await say(connection, "mine", b"words")
+        assert mine.heard == said(b"words")
+        for ear in (*ears, mine):
+            await ear.end()
+        assert not connection.listeners
+        await connection.close()
