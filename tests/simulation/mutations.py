@@ -22,7 +22,6 @@ from stageflow_es.engine.stage_view import StageContext
 from stageflow_es.session import cursor, runs, state
 from stageflow_es.session import events as ev
 from stageflow_es.session.evolve import TRANSITIONS
-from stageflow_es.session.state import Timer
 
 decide = import_module("stageflow_es.session.decide")
 
@@ -135,17 +134,6 @@ def timers_are_not_set_again_by_who_loads_the_session(patch: Patch) -> None:
         self._debts._set.update(dict.fromkeys(self.state.timers, True))
 
     patch.setattr(Actor, "_load", load)
-
-
-@mutation(twin=8, clock_skew=1)
-def a_timer_is_cancelled_on_the_bus_by_who_never_set_it_there(patch: Patch) -> None:
-    original = Debts._set_timer
-
-    async def set_timer(self: Debts, name: str, timer: Timer) -> None:
-        await original(self, name, timer)
-        self._set[name] = True
-
-    patch.setattr(Debts, "_set_timer", set_timer)
 
 
 @mutation(timer_early=5)
