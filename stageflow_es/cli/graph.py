@@ -1,4 +1,4 @@
-"""`stageflow graph`: a pipeline drawn, to SVG or to the terminal. Needs no server."""
+"""`stageflow graph`: a pipeline drawn, to SVG or to the terminal. A file needs no server."""
 
 from __future__ import annotations
 
@@ -8,29 +8,60 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stageflow_es.cli import console
-from stageflow_es.cli.options import OK, UsageError, json_value
+from stageflow_es.cli.options import (
+    OK,
+    REFUSED,
+    UsageError,
+    add_connection,
+    json_value,
+    pipeline_argument,
+    with_client,
+)
+from stageflow_es.cli.pipelines import REFERENCE, find_definition
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from stageflow_es.client import Client
     from stageflow_es.docs.drawing.outline import Row
     from stageflow_es.docs.drawing.picture import Panel
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a pipeline's JSON; - reads stdin")
+    parser.add_argument("pipeline", nargs="?", metavar="PIPELINE", help=f"{REFERENCE}; - reads a file from stdin")
+    parser.add_argument("--session", metavar="ID", help="the pipeline that a session runs")
     parser.add_argument("-o", "--output", metavar="FILE.svg", help="write an SVG file; - writes it to stdout")
+    add_connection(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if (args.pipeline is None) == (args.session is None):
+        raise UsageError("say which pipeline: a file or what is registered, or --session")
+    document = json_value("-") if args.pipeline == "-" else pipeline_argument(args.pipeline or "")
+    if not isinstance(document, str):
+        return _draw(document, args)
+
+    async def work(client: Client) -> int:
+        if args.session is not None:
+            return _draw((await client.record(args.session)).whole().raw, args)
+        found = await find_definition(client, args.pipeline)
+        return REFUSED if found is None else _draw(found, args)
+
+    return with_client(args, work)
+
+
+def _draw(document: Any, args: argparse.Namespace) -> int:
     from stageflow_es.docs.drawing.picture import picture
 
-    panels = picture(json_value(args.file if args.file == "-" else f"@{args.file}"))
-    if args.output is None:
-        _print(panels)
-    else:
+    panels = picture(document)
+    if args.output is not None:
         _write(panels, args.output)
+    elif args.json:
+        for panel in panels:
+            console.emit(panel)
+    else:
+        _print(panels)
     return OK
 
 

@@ -45,7 +45,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_show(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
-        document = await _definition(client, args.reference)
+        document = await find_definition(client, args.reference)
         if document is None:
             return REFUSED
         if args.json:
@@ -59,7 +59,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_diff(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
-        old, new = await _definition(client, args.old), await _definition(client, args.new)
+        old, new = await find_definition(client, args.old), await find_definition(client, args.new)
         if old is None or new is None:
             return REFUSED
         changes = list(
@@ -74,7 +74,8 @@ def run_diff(args: argparse.Namespace) -> int:
     return with_client(args, work)
 
 
-async def _definition(client: Client, reference: str) -> dict[str, Any] | None:
+async def find_definition(client: Client, reference: str) -> dict[str, Any] | None:
+    """The document a reference means; None, with a complaint: there is none."""
     document = pipeline_argument(reference)
     if isinstance(document, dict):
         return document

@@ -8,7 +8,8 @@ from typing import Any
 from stageflow_es.engine.patience import surely
 from stageflow_es.engine.ports import Definitions
 from stageflow_es.errors import OperatorError, Problem
-from stageflow_es.pipeline import Catalog, Pipeline, canonical, digest_of, validate
+from stageflow_es.pipeline import Catalog, Pipeline, canonical, digest_of
+from stageflow_es.pipeline.validation import errors_of
 
 CACHED = 256
 
@@ -22,6 +23,8 @@ class Library:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._compiled: OrderedDict[str, Pipeline] = OrderedDict()
+        self._sound: set[str] = set()
+        """Those of the compiled ones that the stages here can run."""
 
     def known(self, digest: str) -> Pipeline | None:
         """The pipeline, if it was asked for lately."""
@@ -42,14 +45,16 @@ class Library:
             raise OperatorError(f"definition {digest} does not have that digest: it was changed after it was stored")
         return self._keep(Pipeline.trusted(data))
 
-    async def by_reference(self, reference: str, found: Found) -> Pipeline | list[Problem]:
-        """The pipeline of a `name` or `name@digest`, or why there is none."""
+    async def by_reference(self, reference: str, stages: Catalog, found: Found) -> Pipeline | list[Problem]:
+        """The pipeline of a `name` or `name@digest`, or why there is none, or everything that is wrong with it here: it
+        was registered by somebody who knew nothing of the stages."""
         if reference not in found:
             found[reference] = await self._find(reference)
         digest = found[reference]
         if digest is None:
             return [Problem(path="/pipeline", message=f"no pipeline {reference!r} is registered")]
-        return await self.by_digest(digest)
+        pipeline = await self.by_digest(digest)
+        return self._problems(digest, pipeline.raw, stages) or pipeline
 
     async def _find(self, reference: str) -> str | None:
         name, _, wanted = reference.partition("@")
@@ -63,17 +68,26 @@ class Library:
         """The pipeline of a definition in a start, stored under its digest, or everything that is wrong with it."""
         data = canonical(document)
         digest = digest_of(data)
+        if problems := self._problems(digest, document, stages):
+            return problems
         known = self._compiled.get(digest)
         if known is not None:
             return known
-        problems = [problem for problem in validate(document, stages) if problem.severity == "error"]
-        if problems:
-            return problems
         await surely(lambda: self._definitions.put(data))
+        self._sound.add(digest)
         return self._keep(Pipeline.trusted(data))
+
+    def _problems(self, digest: str, document: dict[str, Any], stages: Catalog) -> list[Problem]:
+        """What a definition cannot begin with; looked for once while it is kept."""
+        if digest in self._sound:
+            return []
+        problems = errors_of(document, stages)
+        if not problems and digest in self._compiled:
+            self._sound.add(digest)
+        return problems
 
     def _keep(self, pipeline: Pipeline) -> Pipeline:
         self._compiled[pipeline.digest] = pipeline
         if len(self._compiled) > CACHED:
-            self._compiled.popitem(last=False)
+            self._sound.discard(self._compiled.popitem(last=False)[0])
         return pipeline

@@ -130,7 +130,7 @@ class Intake:
     async def _pipeline(self, wanted: dict[str, Any] | str, found: Found) -> Pipeline | list[Problem]:
         try:
             if isinstance(wanted, str):
-                return await self._library.by_reference(wanted, found)
+                return await self._library.by_reference(wanted, self._catalog, found)
             return await self._library.inline(wanted, self._catalog)
         except Exception:
             log.exception("start_not_prepared", pipeline=wanted if isinstance(wanted, str) else None)

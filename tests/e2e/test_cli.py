@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from stageflow_es.cli import main
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STAGEFLOW = [sys.executable, "-m", "stageflow_es.cli"]
 
@@ -70,6 +72,18 @@ def run(up: Up) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture
+def call(up: Up, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A command against `up` in this process, which costs a tenth; what it printed."""
+    monkeypatch.setenv("NATS_URL", up.url)
+
+    def call(*arguments: str, code: int = 0) -> str:
+        assert main(arguments) == code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return call
 
 
 def test_an_order_from_its_start_to_its_end(run: Run) -> None:
@@ -160,6 +174,36 @@ def test_registered_pipelines_are_listed_shown_and_compared(run: Run) -> None:
     assert run("pipelines", "diff", "counting", "examples/count_up.json").stdout == ""
     assert '"entry": "each"' in run("pipelines", "diff", "counting", "examples/greetings.json", code=1).stdout
     run("pipelines", "show", "no-such-pipeline", code=1)
+
+
+def test_a_version_is_named_by_its_digest_and_a_session_keeps_the_one_it_began_with(
+    call: Callable[..., str], tmp_path: Path
+) -> None:
+    """Registering a new version disturbs nothing that runs."""
+    quick = {"id": "quick", "type": "condition", "conditions": [{"if": {"var": "quick"}, "then": "end"}], "else": "ask"}
+    ask = {"id": "ask", "type": "stage", "stage": "AskForApproval", "arguments": {"total": "t", "score": "s"}}
+    for which in ("old", "new"):
+        end = {"id": "end", "type": "terminal", "result": {"which": which}}
+        document = {"entry": "quick", "nodes": [quick, {**ask, "next": "end"}, end]}
+        (tmp_path / f"{which}.json").write_text(json.dumps(document))
+
+    old = call("register", "versions", str(tmp_path / "old.json")).strip()
+    call("start", "versions", "--session", "pinned")
+    assert call("register", "versions", str(tmp_path / "new.json")).strip() != old
+
+    for reference, which in (("versions", "new"), (old, "old")):
+        ended = json.loads(call("start", reference, "--set", "quick=true", "--wait", "--json"))
+        assert ended["result"] == {"which": which}
+    call("input", "pinned", "approval", '{"approved": true}')
+    assert json.loads(call("watch", "pinned", "--json").splitlines()[-1])["result"] == {"which": "old"}
+
+
+def test_what_is_registered_and_what_a_session_runs_can_be_drawn(call: Callable[..., str]) -> None:
+    name = call("register", "drawn", "examples/count_up.json").strip()
+    call("start", "drawn", "--set", "goal=1", "--session", "drawn-1")
+    assert "begin" in call("graph", name)
+    assert json.loads(call("graph", "--session", "drawn-1", "--json"))["boxes"][0]["id"] == "begin"
+    call("graph", "nothing-of-this-name", code=1)
 
 
 def test_the_stages_are_listed(run: Run) -> None:

@@ -49,6 +49,8 @@ def test_a_wrong_definition_is_refused_with_every_problem(tmp_path: Path, capsys
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["graph"],
+        ["graph", ORDER, "--session", "s"],
         ["graph", "/no/such.json"],
         ["graph", ORDER, "-o", "/no/such/place.svg"],
         ["docs"],

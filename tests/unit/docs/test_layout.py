@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import combinations
 
 import pytest
@@ -164,3 +165,13 @@ def test_a_box_that_leads_to_itself_has_room_for_that(count: int) -> None:
     assert route.back
     assert route.label is not None
     assert route.label.x > layout.centres[0].x + BOX.width / 2
+
+
+def test_ways_that_meet_far_below_are_followed_once_for_all() -> None:
+    """Following them anew for each node that leads there would take a minute here."""
+    half = 10_000
+    chain = [[place + 1] for place in range(half)]
+    before = time.perf_counter()
+    found = joins([*chain, [], *([0, half] for _ in range(half))])
+    assert time.perf_counter() - before < 10
+    assert found == [*range(1, half + 1), None, *[half] * half]

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stageflow_es.bus.memory import MemoryBus
+from stageflow_es.engine import definitions
 from stageflow_es.engine import intake as module
 from stageflow_es.engine.clock import SystemClock
 from stageflow_es.engine.definitions import Found, Library
@@ -90,3 +91,30 @@ async def test_starts_read_together_ask_for_a_name_once_and_later_ones_find_what
             assert pipeline is not None
             assert pipeline.digest == digests[-1]
     assert asked == ["orders", "orders"]
+
+
+STRANGE: dict[str, Any] = {"entry": "a", "nodes": [{"id": "a", "type": "stage", "stage": "NotHere", "next": "a"}]}
+
+
+async def test_a_registered_definition_that_the_stages_here_cannot_run_is_refused_when_it_is_started() -> None:
+    bus = MemoryBus()
+    intake = Intake(Library(bus.definitions), {}, SystemClock(), "one", bus.events)
+    digest = await bus.definitions.put(msgspec.json.encode(STRANGE, order="sorted"))
+    await bus.definitions.name("strange", digest)
+    for seq, reference in enumerate(("strange", f"strange@{digest}", STRANGE), 1):
+        command, pipeline = await intake.prepare(start(seq, pipeline=reference))
+        assert isinstance(command, cmd.Refuse)
+        assert [problem.path for problem in command.problems] == ["/nodes/0/stage"]
+        assert pipeline is None
+
+
+async def test_a_registered_definition_is_looked_at_once_while_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = MemoryBus()
+    intake = Intake(Library(bus.definitions), {}, SystemClock(), "one", bus.events)
+    await bus.definitions.name("chain", await bus.definitions.put(msgspec.json.encode(CHAIN, order="sorted")))
+    looked: list[object] = []
+    monkeypatch.setattr(definitions, "errors_of", lambda document, stages: looked.append(document) or [])
+    for seq in range(1, 4):
+        command, _ = await intake.prepare(start(seq, pipeline="chain"))
+        assert isinstance(command, cmd.Start)
+    assert looked == [CHAIN]
