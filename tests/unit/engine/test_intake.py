@@ -102,7 +102,7 @@ async def test_a_registered_definition_that_the_stages_here_cannot_run_is_refuse
     digest = await bus.definitions.put(msgspec.json.encode(STRANGE, order="sorted"))
     await bus.definitions.name("strange", digest)
     for seq, reference in enumerate(("strange", f"strange@{digest}", STRANGE), 1):
-        command, pipeline = await intake.prepare(start(seq, pipeline=reference))
+        command, pipeline = await intake.prepare(start(seq, pipeline=reference), {})
         assert isinstance(command, cmd.Refuse)
         assert [problem.path for problem in command.problems] == ["/nodes/0/stage"]
         assert pipeline is None
@@ -115,6 +115,6 @@ async def test_a_registered_definition_is_looked_at_once_while_it_is_kept(monkey
     looked: list[object] = []
     monkeypatch.setattr(definitions, "errors_of", lambda document, stages: looked.append(document) or [])
     for seq in range(1, 4):
-        command, _ = await intake.prepare(start(seq, pipeline="chain"))
+        command, _ = await intake.prepare(start(seq, pipeline="chain"), {})
         assert isinstance(command, cmd.Start)
     assert looked == [CHAIN]
