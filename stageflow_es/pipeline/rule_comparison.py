@@ -20,9 +20,11 @@ def strictly_equal(a: Any, b: Any, budget: Budget, equal: Compare) -> bool:
         a, b = pending.pop()
         budget.work()
         if isinstance(a, dict) and isinstance(b, dict):
-            if a.keys() != b.keys():
+            if len(a) != len(b):
                 return False
             budget.work(len(a))
+            if a.keys() != b.keys():
+                return False
             pending.extend((item, b[key]) for key, item in a.items())
         elif isinstance(a, list) and isinstance(b, list):
             if len(a) != len(b):

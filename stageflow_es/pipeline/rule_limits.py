@@ -1,7 +1,7 @@
 """How much a JSON Logic rule may cost: as written, and each time it is evaluated.
 
-The limits are far above what a decision in a pipeline needs, and low enough that the worst rule costs a few tens of
-milliseconds and a few megabytes.
+The limits are far above what a decision in a pipeline needs, and low enough that the worst rule costs less than
+50 milliseconds and 16 megabytes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 TEXT_PER_STEP: Final = 256
 PATH_PER_STEP: Final = 8
 """Characters of a path that cost a step when it is looked up: it may have a part for every two."""
+
+DIGITS_PER_STEP: Final = 64
+"""Characters of a text that cost a step when it is read as a number."""
+LARGE_INTEGER: Final = 4
+"""Steps for a whole number of more than 64 bits, which is made a double."""
 
 ITEM_BYTES: Final = 8
 CONTAINER_BYTES: Final = 64

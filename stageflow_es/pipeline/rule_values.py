@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Final
 
 from stageflow_es.errors import RuleError
-from stageflow_es.pipeline.rule_limits import Budget
+from stageflow_es.pipeline.rule_limits import DIGITS_PER_STEP, LARGE_INTEGER, Budget
 
 MAX_TEXT_NESTING: Final = 32
 MAX_RESULT_DEPTH: Final = 128
@@ -52,7 +52,7 @@ def number(value: Any, budget: Budget) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
-        return value if -LARGEST <= value < LARGEST else _double(value)
+        return value if -LARGEST <= value < LARGEST else _double(value, budget)
     if isinstance(value, float):
         return value
     if value is None:
@@ -62,7 +62,8 @@ def number(value: Any, budget: Budget) -> Any:
     return _parsed(value, budget) if isinstance(value, str) else NOTHING
 
 
-def _double(value: int) -> Any:
+def _double(value: int, budget: Budget) -> Any:
+    budget.work(LARGE_INTEGER)
     try:
         return float(value)
     except OverflowError:
@@ -70,7 +71,7 @@ def _double(value: int) -> Any:
 
 
 def _parsed(source: str, budget: Budget) -> Any:
-    budget.read(source)
+    budget.work(1 + len(source) // DIGITS_PER_STEP)
     source = source.strip()
     if not source:
         return 0
@@ -95,7 +96,7 @@ def text(value: Any, budget: Budget, depth: int = 0) -> str:
         case int() if -LARGEST <= value < LARGEST:
             return str(value)
         case int():
-            double = _double(value)
+            double = _double(value, budget)
             if double is NOTHING:
                 raise RuleError("a number beyond a double cannot be made a text")
             return _decimal(double)

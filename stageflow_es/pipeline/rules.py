@@ -32,6 +32,9 @@ from stageflow_es.pipeline.rule_limits import TEXT_PER_STEP, Budget
 from stageflow_es.pipeline.rule_numbers import operands, settled
 from stageflow_es.pipeline.rule_values import copied, text, truth
 
+MANY = 8
+"""Arguments from which on each one costs a step; of fewer, two do."""
+
 _LIBRARY: dict[str, Callable[..., Any]] = dict(json_logic.operations)
 """The library's operators as they were at import: what others register there later does not reach us."""
 
@@ -50,7 +53,7 @@ def _eager(operation: Operation) -> Callable[[list[Evaluator]], Evaluator]:
     """The evaluator of an operator that wants the values of all its arguments."""
 
     def build(parts: list[Evaluator]) -> Evaluator:
-        cost = 1 + len(parts) // 2
+        cost = 1 + len(parts) // (2 if len(parts) < MANY else 1)
 
         def evaluate(data: Any, budget: Budget) -> Any:
             budget.work(cost)

@@ -25,8 +25,12 @@ MAX_WIDTH: Final = 1_000
 MAX_PRECISION: Final = 100
 MAX_OUTPUT: Final = 1_048_576
 """Characters of a rendered text."""
-LEAST: Final = 8
+MAX_LOOKED_AT: Final = 2 * MAX_OUTPUT
+"""Characters that all values of one text may come to, whatever of them is written: `{text!r:.1}` reads all of it."""
+LEAST: Final = 16
 """What a value within a value counts for in characters, whatever it is."""
+DIGIT: Final = 20
+"""What a digit of precision counts for in characters."""
 
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
 _FIELD = re.compile(r"(?P<lookup>[^{}!:]*)(?:!(?P<conversion>[^{}:]*))?(?::(?P<spec>[^{}]*))?")
@@ -46,16 +50,22 @@ class Placeholder(msgspec.Struct, frozen=True):
     steps: tuple[str, ...]
     conversion: str | None
     spec: str
+    precision: int
 
-    def write(self, values: Mapping[str, Any]) -> str:
-        """Its text for these values. Raises RuleError where there is no value, or none that can be written so."""
+    def write(self, values: Mapping[str, Any], room: int) -> tuple[str, int]:
+        """Its text for these values, and what is left of the room for values. Raises RuleError where there is no value,
+        or none that can be written so, or no room."""
         value = self._value(values)
-        if _is_long(value):
+        size = _size(value)
+        room -= size + DIGIT * self.precision
+        if size > MAX_OUTPUT:
             raise RuleError(f"{self.source}: the text is longer than {MAX_OUTPUT:,} characters")
+        if room < 0:
+            raise RuleError(f"{self.source}: the values come to more than {MAX_LOOKED_AT:,} characters")
         try:
             if self.conversion is not None:
                 value = _CONVERSIONS[self.conversion](value)
-            return format(value, self.spec)
+            return format(value, self.spec), room
         except (ValueError, TypeError, OverflowError, RecursionError) as problem:
             raise RuleError(f"{self.source} cannot be written for {kind_of(value)}: {problem}") from problem
 
@@ -72,25 +82,36 @@ class Placeholder(msgspec.Struct, frozen=True):
         return value
 
 
-def _is_long(value: Any) -> bool:
-    """Whether a JSON value is so large that its text may be too long to be made at all."""
-    left = MAX_OUTPUT
+def _size(value: Any) -> int:
+    """How many characters a JSON value comes to, roughly; no more than `MAX_OUTPUT` of it is looked at."""
+    size = 0
     pending = [value]
-    while pending and left >= 0:
+    while pending and size <= MAX_OUTPUT:
         item = pending.pop()
-        left -= len(item) if isinstance(item, str) else LEAST
-        if isinstance(item, (list, dict)):
-            left -= LEAST * len(item)
-            if left >= 0:
-                pending.extend(item if isinstance(item, list) else (*item, *item.values()))
-    return left < 0
+        size += _least(item)
+        if isinstance(item, (list, dict)) and size <= MAX_OUTPUT:
+            pending.extend(item if isinstance(item, list) else (*item, *item.values()))
+    return size
+
+
+def _least(item: Any) -> int:
+    if isinstance(item, str):
+        return len(item)
+    if isinstance(item, (list, dict)):
+        return LEAST * (1 + len(item))
+    return LEAST if type(item) is not int else max(LEAST, 2 * item.bit_length() - 128)
 
 
 def text_of(value: Any) -> str:
-    """A JSON value as `str` writes it. Raises RuleError when that would be longer than `MAX_OUTPUT`."""
-    if _is_long(value) or len(text := str(value)) > MAX_OUTPUT:
-        raise RuleError(f"the text is longer than {MAX_OUTPUT:,} characters")
-    return text
+    """A JSON value as `str` writes it. Raises RuleError when that would be longer than `MAX_OUTPUT`, or cannot be."""
+    if _size(value) <= MAX_OUTPUT:
+        try:
+            text = str(value)
+        except (ValueError, RecursionError) as problem:
+            raise RuleError(f"{kind_of(value)} cannot be written: {problem}") from problem
+        if len(text) <= MAX_OUTPUT:
+            return text
+    raise RuleError(f"the text is longer than {MAX_OUTPUT:,} characters")
 
 
 def joined(texts: Iterable[str], separator: str = "") -> str:
@@ -117,7 +138,16 @@ class Template:
     def render(self, values: Mapping[str, Any]) -> str:
         """The text with every placeholder replaced. `values` are JSON values by name. Raises RuleError where a value
         is missing, cannot be written as wanted, or the text grows beyond `MAX_OUTPUT`."""
-        return joined(part if isinstance(part, str) else part.write(values) for part in self._parts)
+        return joined(self._texts(values))
+
+    def _texts(self, values: Mapping[str, Any]) -> Iterator[str]:
+        room = MAX_LOOKED_AT
+        for part in self._parts:
+            if isinstance(part, str):
+                yield part
+            else:
+                text, room = part.write(values, room)
+                yield text
 
 
 def compile_template(text: str) -> Template:
@@ -160,8 +190,8 @@ def _placeholder(text: str, start: int) -> tuple[Placeholder, int]:
     conversion, spec = field["conversion"], field["spec"] or ""
     if conversion is not None and conversion not in _CONVERSIONS:
         raise RuleError(f"character {start}: {source} has an unknown conversion; there are !s, !r and !a")
-    _check_spec(spec, source, start)
-    return Placeholder(source, _steps(field["lookup"], source, start), conversion, spec), end
+    precision = _check_spec(spec, source, start)
+    return Placeholder(source, _steps(field["lookup"], source, start), conversion, spec, precision), end
 
 
 def _steps(lookup: str, source: str, start: int) -> tuple[str, ...]:
@@ -178,7 +208,8 @@ def _steps(lookup: str, source: str, start: int) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def _check_spec(spec: str, source: str, start: int) -> None:
+def _check_spec(spec: str, source: str, start: int) -> int:
+    """The digits of precision a format asks for. Raises RuleError where it is none, or asks for too much."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise RuleError(f"character {start}: {source} has a format that is not supported")
@@ -187,3 +218,4 @@ def _check_spec(spec: str, source: str, start: int) -> None:
         raise RuleError(f"character {start}: {source} is wider than {MAX_WIDTH} characters")
     if len(precision) > 6 or int(precision) > MAX_PRECISION:
         raise RuleError(f"character {start}: {source} has more than {MAX_PRECISION} digits of precision")
+    return int(precision)

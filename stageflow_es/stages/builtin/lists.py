@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from asyncio import sleep
+from time import monotonic
+from typing import Any, Final
 
 import msgspec
 
 from stageflow_es.pipeline.rules import compile_rule, condition_data
-from stageflow_es.session.paths import Frame
+from stageflow_es.session.paths import Frame, parse
 from stageflow_es.stages.base import BaseStage
 from stageflow_es.stages.builtin.choice import expect, given
 from stageflow_es.stages.registry import register_stage
+
+TURN: Final = 0.005
+"""Seconds that a long list is filtered for before everything else has its turn; so a `timeout` can end it too."""
 
 
 def _items(stage: BaseStage, values: dict[str, Any]) -> list[Any]:
@@ -83,13 +88,20 @@ class FilterListStage(BaseStage):
             raise ValueError("FilterListStage needs a condition in its config")
         rule = compile_rule(self.config["condition"])
         path = expect(self.config.get("item_path", "item"), str, "FilterListStage's item_path")
-        payload = dict(self.session.context.payload)
+        frame = Frame(dict(self.session.context.payload))
         kept = []
+        data: dict[str, Any] = {}
+        turn = monotonic()
         for item in _items(self, given(self)):
-            frame = Frame(payload)
             frame.write(path, item)
-            if rule.truthy(condition_data(frame.root)):
+            if data.get("payload") is not frame.root:
+                data = condition_data(frame.root)
+            data |= {name: frame.root[name] for name in parse(path)[:1] if name != "payload"}
+            if rule.truthy(data):
                 kept.append(item)
+            if monotonic() - turn > TURN:
+                await sleep(0)
+                turn = monotonic()
         self.set_outputs({"list": kept})
 
 

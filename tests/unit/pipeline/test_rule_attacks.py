@@ -69,6 +69,8 @@ REFUSED: dict[str, Any] = {
     "a key that is no text": {1: [2]},
 }
 
+MANY = {f"key{i}": 1 for i in range(100_000)}
+
 STOPPED: dict[str, tuple[Any, Any]] = {
     "squaring": (accumulate({"*": [ACC, ACC]}, 10), None),
     "doubling a text": (accumulate({"cat": [ACC, ACC]}, "x"), None),
@@ -109,6 +111,10 @@ STOPPED: dict[str, tuple[Any, Any]] = {
         {"l": [10**300] * 10**5},
     ),
     "numbers beyond a double in the data": ({"cat": [{"var": "n"}]}, {"n": 10**4000}),
+    "comparing the keys of large objects, often": (
+        accumulate({"if": [{"==": [{"var": "accumulator.a"}, {"var": "accumulator.b"}]}, ACC, ACC]}, V),
+        {"a": {**MANY, "x": 1}, "b": {**MANY, "y": 1}},
+    ),
     "results that are no JSON": ({"*": [1e308, 10]}, None),
 }
 

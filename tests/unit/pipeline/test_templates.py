@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from contextlib import suppress
 from itertools import repeat
@@ -160,6 +161,28 @@ def test_a_value_whose_text_would_be_too_long_is_never_written(name: str, templa
         assert tracemalloc.get_traced_memory()[1] < 16 * 1024 * 1024
     finally:
         tracemalloc.stop()
+
+
+OFTEN: dict[str, tuple[str, Any]] = {
+    "little of a long text": ("{v!r:.1}", "\x01" * 200_000),
+    "little of many items": ("{v!r:.1}", list(range(50_000))),
+    "many digits": ("{v:.100f}", 1e300),
+    "large integers": ("{v:,}", 10**4000),
+}
+
+
+@pytest.mark.parametrize(("template", "value"), OFTEN.values(), ids=OFTEN)
+def test_what_is_looked_at_counts_however_little_of_it_is_written(template: str, value: Any) -> None:
+    compiled = compile_template(template * MAX_FIELDS)
+    before = time.process_time()
+    with pytest.raises(RuleError, match=r"characters$"):
+        compiled.render({"v": value})
+    assert time.process_time() - before < 0.5  # ten times what is promised
+
+
+def test_a_number_that_python_does_not_write_is_a_rule_error() -> None:
+    with pytest.raises(RuleError, match="cannot be written"):
+        text_of(10**5000)
 
 
 def test_joining_stops_before_the_text_is_too_long() -> None:

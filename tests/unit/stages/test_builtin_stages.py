@@ -3,6 +3,7 @@ null are told apart."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -297,6 +298,29 @@ async def test_failures(
 ) -> None:
     with pytest.raises(error, match=message):
         await ran(name, payload, config, arguments)
+
+
+@pytest.mark.parametrize("path", ["item", "a.b", "list.0", "payload.x", "payload.payload.x", "rows.1"])
+async def test_filter_finds_its_item_bare_and_under_payload_wherever_it_is_put(path: str) -> None:
+    bare = path.removeprefix("payload.")
+    rule = {"and": [{">": [{"var": f"payload.{bare}"}, 1]}, {"==": [{"var": f"payload.{bare}"}, {"var": bare}]}]}
+    rule = rule if not bare.startswith("payload") else {">": [{"var": f"payload.{bare}"}, 1]}
+    payload = {"l": [1, 2, 3], "list": [0], "a": {"c": 1}, "rows": [1]}
+    runtime = await ran("FilterListStage", payload, {"condition": rule, "item_path": path}, {"items": "l"})
+    assert runtime.outputs == {"list": [2, 3]}
+
+
+async def test_filter_can_put_its_item_in_place_of_the_whole_context() -> None:
+    config = {"condition": {"var": "on"}, "item_path": "payload"}
+    runtime = await ran("FilterListStage", {"l": [{"on": True}, {"off": 1}]}, config, {"items": "l"})
+    assert runtime.outputs == {"list": [{"on": True}]}
+
+
+async def test_filter_lets_others_have_their_turn_and_is_ended_by_a_timeout() -> None:
+    slow = {"some": [list(range(2000)), {"==": [{"var": ""}, -1]}]}
+    config = {"condition": slow}
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ran("FilterListStage", {"l": [0] * 100_000}, config, {"items": "l"}), 0.05)
 
 
 async def test_log_records_a_message_and_values_and_null_where_there_is_none() -> None:
