@@ -212,27 +212,26 @@ class Actor:
 
     def _decide(self, state: State) -> tuple[list[bytes], int]:
         """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,
-        and how many items are dealt with once those are durable. An outcome ends it: what runs is cancelled before a
-        retry is decided, which would not know what was reported in between. After a refusal, one item at a time, to
-        find out whose events it is that cannot be stored."""
+        and how many items are dealt with once those are durable. A command that led to an event is not dealt with by
+        that where more may follow: a wait may refuse several kept inputs before it opens, and a refusal counts when its
+        rejection is acknowledged. An outcome ends it: what runs is cancelled before a retry is decided, which would not
+        know what was reported in between. After the bus refused events, one item at a time, to find out whose they are
+        that cannot be stored."""
         data: list[bytes] = []
         ended = bool(state.outcome)
         dealt = 0
         limit = self.host.settings.append_limit
         inbox = self._inbox
-        while (
-            len(data) < limit
-            and (ended or not state.outcome)
-            and not (state.refusal and self._debts.owes_rejection(state))
-        ):
-            item = inbox[dealt] if dealt < len(inbox) else None
-            due = state.stirring
-            if item is None and not due:
+        due = state.stirring
+        while (due or dealt < len(inbox)) and len(data) < limit and (ended or not state.outcome):
+            if state.refusal is not None and self._debts.owes_rejection(state):
                 break
+            item = inbox[dealt] if dealt < len(inbox) else None
             command = cmd.Advance(at=self.host.at(), by=self.host.name) if item is None else item.command
             try:
                 events = self._ask(state, item, command)
-                sealed = [seal(state, event) for event in events or ()]
+                for event in events or ():
+                    data.append(seal(state, event))
             except Exception as problem:
                 if data:
                     break
@@ -240,11 +239,12 @@ class Actor:
                 continue
             if events is None:
                 break
-            data += sealed
-            if item is not None and (not events or not (due or self._more_follows(state, command))):
+            more = due or state.refusal is not None or isinstance(command, cmd.OpenWait)
+            if item is not None and not (events and more):
                 dealt += 1
                 if self._careful and data:
                     break
+            due = state.stirring
         return data, dealt
 
     def _undecidable(self, problem: Exception) -> None:
@@ -254,11 +254,6 @@ class Actor:
             raise problem
         log.error("given_up", session=self.session, error=format_exc(FRAMES))
         self._give_up(cmd.UNRECORDABLE, f"what follows from this cannot be recorded: {type(problem).__name__}")
-
-    def _more_follows(self, state: State, command: cmd.Command) -> bool:
-        """Whether a command that led to an event just now is not dealt with by that: a wait may refuse several kept
-        inputs before it opens, and a refusal counts when its rejection is acknowledged."""
-        return isinstance(command, cmd.OpenWait) or bool(state.refusal and self._debts.owes_rejection(state))
 
     def _ask(self, state: State, item: Item | None, command: cmd.Command) -> list[Event] | None:
         """The next events; None when only a closer look can tell what the item means."""
@@ -329,6 +324,12 @@ class Actor:
             raise Bug(f"session {self.session}: {message}")
 
     def _settle(self, item: Item) -> None:
+        if not isinstance(item, ReportItem):
+            self._note(item)
+        item.settle()
+
+    def _note(self, item: Item) -> None:
+        """Remember what was dealt with of the bus. Whoever is woken by more than its start waits for no place."""
         if isinstance(item, BusItem):
             self.last_command = max(self.last_command, item.bus_command.seq)
             self.placed = self.placed or not isinstance(item.bus_command, cmd.Start)
@@ -336,7 +337,6 @@ class Actor:
             self.last_fire = max(self.last_fire, item.fire.seq)
             self.placed = True
         self.queued = self.queued and not self.placed
-        item.settle()
 
     async def _look_closer(self, state: State, item: Item) -> None:
         """The item means nothing to the state in memory: only a leader read made after it was read may say so."""

@@ -37,7 +37,7 @@ class Debts:
 
     def open(self, state: State) -> bool:
         """Whether there may be anything to pay."""
-        return bool(state.refusal is not None or state.timers or self._set)
+        return not (state.refusal is None and not state.timers and not self._set)
 
     async def pay(self, state: State) -> bool:
         """Pay one debt; False when there is none."""

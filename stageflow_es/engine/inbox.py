@@ -23,14 +23,13 @@ def refusing(command: BusCommand, problems: tuple[Problem, ...], body: dict[str,
 
 
 class Item:
-    """One entry. `settle` is called once it has been dealt with for good: durable, or found to change nothing."""
+    """One entry: a command, and which it is of those posted. `settle` is called once it has been dealt with for good:
+    durable, or found to change nothing."""
 
-    __slots__ = ("checked", "command", "mark")
+    __slots__ = ("command", "mark")
 
-    def __init__(self, command: Command) -> None:
-        self.command = command
-        self.mark = 0
-        self.checked = False
+    command: Command
+    mark: int
 
     def settle(self) -> None: ...
 
@@ -54,7 +53,7 @@ class BusItem(Item):
         handled: Callable[[], None],
         pipeline: Pipeline | None = None,
     ) -> None:
-        super().__init__(command)
+        self.command = command
         self.bus_command = bus_command
         self.pipeline = pipeline
         self._handled = handled
@@ -70,10 +69,11 @@ class BusItem(Item):
 class FireItem(Item):
     """A timer's fire read from its log."""
 
-    __slots__ = ("_handled", "fire")
+    __slots__ = ("_handled", "checked", "fire")
 
     def __init__(self, command: Command, fire: Fire, handled: Callable[[], None]) -> None:
-        super().__init__(command)
+        self.command = command
+        self.checked = False
         self.fire = fire
         self._handled = handled
 
@@ -87,7 +87,7 @@ class ReportItem(Item):
     __slots__ = ("done", "run")
 
     def __init__(self, command: Command, done: asyncio.Future[None] | None, run: StageRun | None = None) -> None:
-        super().__init__(command)
+        self.command = command
         self.done = done
         self.run = run
 

@@ -23,7 +23,7 @@ from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
 from stageflow_es.session.runs import MAX_SECONDS
-from stageflow_es.session.state import Record, Run
+from stageflow_es.session.state import Record, Run, Scope
 from stageflow_es.stages import BaseStage
 from stageflow_es.stages.runtime import StageRuntime
 
@@ -48,7 +48,6 @@ class StageRun:
         "_stopwatch",
         "_task",
         "_waiting",
-        "attempt",
         "id",
         "instance",
         "session",
@@ -58,16 +57,14 @@ class StageRun:
         self,
         actor: Actor,
         state: State,
-        path: str,
+        scope: Scope,
         run: Run,
         node: StageNode,
         stage: type[BaseStage],
-        instance: BaseStage | None = None,
     ) -> None:
-        self.instance = instance
-        self.id = run.id(path)
-        self.attempt = run.attempt
-        self.session = SessionView(self, actor, state, path)
+        self.instance: BaseStage | None = None
+        self.id = run.id(scope.path)
+        self.session = SessionView(self, actor, state, scope)
         self._actor = actor
         self._run = run
         self._node = node
@@ -82,12 +79,18 @@ class StageRun:
     @property
     def arguments(self) -> dict[str, Any]:
         """The mapped arguments, copied anew."""
-        return {name: copy(value) for name, value in self._run.arguments.items()}
+        arguments: dict[str, Any] = copy(self._run.arguments)
+        return arguments
 
     @property
     def missing(self) -> frozenset[str]:
         """Names of the arguments whose context path was missing."""
         return frozenset(self._run.missing)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt, one more for every retry."""
+        return self.id.attempt
 
     @property
     def idempotency_key(self) -> str:
@@ -156,7 +159,6 @@ class StageRun:
     def cancel(self) -> None:
         """End the run without a report."""
         self._dead = True
-        self._actor.host.waiting.leave(self)
         if self._task is not None:
             self._task.cancel()
         self._let_go()
@@ -164,9 +166,13 @@ class StageRun:
     def _let_go(self) -> None:
         """Forget what points back here: without cycles nothing waits for a collection."""
         self.session.release()
+        self.instance = None
+        if self._task is not None:  # what has none never waits
+            self._task = None
+            self._actor.host.waiting.leave(self)
         if self._stopwatch is not None:
             self._stopwatch.end()
-        self._task = self.instance = self._stopwatch = None
+            self._stopwatch = None
 
     async def _execute(self) -> None:
         try:
@@ -216,11 +222,11 @@ class StageRun:
         return self.instance
 
     def _finish(self, report: cmd.AnyCommand) -> None:
-        self._actor.host.waiting.leave(self)
         if not self._dead:
             self._dead = True
-            self._actor.workers.finished(self)
-            self._actor.post(ReportItem(report, None, self))
+            actor = self._actor
+            actor.workers.finished(self)
+            actor.post(ReportItem(report, None, self))
         self._let_go()
 
     def _completion(self) -> cmd.AnyCommand:
@@ -257,14 +263,15 @@ class StageRun:
 
     def complete(self, outputs: dict[str, Any]) -> None:
         """Take output values; those the node does not map are dropped."""
+        paths, context = self._node.outputs, self.session.context
         for key, value in outputs.items():
-            if key in self._node.outputs:
-                self.session.context.set(self._node.outputs[key], value)
+            if key in paths:
+                context.set(paths[key], value)
 
     def emit(self, name: str, payload: dict[str, Any]) -> None:
         key, record = self._call("emit", name)
         if record is None:
-            carried = plain(payload, f"the payload of event {name!r}")
+            carried = plain(payload, "the payload of event", name)
             if not isinstance(carried, dict):
                 raise StageError(f"the payload of event {name!r} must be an object")
             self._report(cmd.EmitEvent, key=key, name=name, payload=carried)
@@ -273,7 +280,7 @@ class StageRun:
         key, record = self._call("step", name)
         if record is None:
             self._hold_back_if_lapsed()
-            value = plain(await function(*args), f"the result of step {name!r}")
+            value = plain(await function(*args), "the result of step", name)
             await self._durably(cmd.RecordStep, key=key, name=name, value=value)
             return value
         return copy(record.value)

@@ -20,26 +20,31 @@ if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
     from stageflow_es.stages.runtime import StageRuntime
 
+_WORD = 2**63
+"""Below it a whole number is one to every reader of JSON that knows whole numbers."""
 
-def plain(value: Any, what: str) -> Any:
-    """A value as JSON has it, detached from the stage's own. Raises StageError when it is not JSON."""
-    if value is None or type(value) is bool or (type(value) is str and value.isascii()):
-        return value
+
+def plain(value: Any, what: str, name: str | None = None) -> Any:
+    """A value as JSON has it, detached from the stage's own. Raises StageError when it is not JSON: `what`, by which
+    name."""
+    kind = type(value)
+    if value is None or kind is bool or (kind is str and value.isascii()) or (kind is int and abs(value) < _WORD):
+        return value  # it would come back as it is
     try:
         return msgspec.json.decode(encode(value))
     except ValueError as error:
+        what = what if name is None else f"{what} {name!r}"
         raise StageError(f"{what} is not JSON: {error}") from None
 
 
 class StageContext:
     """The scope's context by dotted path, with the stage's own unfinished writes on top. Copies in and out."""
 
-    __slots__ = ("_actor", "_known", "_path", "writes")
+    __slots__ = ("_actor", "_known", "writes")
 
-    def __init__(self, actor: Actor, state: State, path: str) -> None:
+    def __init__(self, actor: Actor, scope: Scope) -> None:
         self._actor = actor
-        self._path = path
-        self._known = state.scopes[path]
+        self._known = scope
         self.writes: dict[str, Any] = {}
 
     @property
@@ -58,7 +63,7 @@ class StageContext:
         """Write when the stage completes. Raises PathError at once when the path cannot be written."""
         if not is_text(path):
             raise StageError(f"{path!a} is no context path")
-        value = plain(value, f"the value for {path!r}")
+        value = plain(value, "the value for", path)
         if "." in path or path == "payload":
             self._frame().fork().write(path, value)
         self.writes.pop(path, None)
@@ -71,7 +76,7 @@ class StageContext:
     def _scope(self) -> Scope:
         """The scope as the actor has it now; as it was last known while the actor reads its log again."""
         state = self._actor.state
-        scope = None if state is None else state.scopes.get(self._path)
+        scope = None if state is None else state.scopes.get(self._known.path)
         if scope is not None and scope.visit == self._known.visit:
             self._known = scope
         return self._known
@@ -94,15 +99,15 @@ def latest(inputs: Sequence[dict[str, Any]], type_: str | None) -> dict[str, Any
 class SessionView:
     """`self.session` of a stage."""
 
-    __slots__ = ("_actor", "_path", "_run", "_state", "context", "id")
+    __slots__ = ("_actor", "_run", "_scope", "_state", "context", "id")
 
-    def __init__(self, run: StageRuntime, actor: Actor, state: State, path: str) -> None:
+    def __init__(self, run: StageRuntime, actor: Actor, state: State, scope: Scope) -> None:
         self.id = state.session
-        self.context = StageContext(actor, state, path)
+        self.context = StageContext(actor, scope)
         self._run: StageRuntime | None = run
         self._actor = actor
         self._state = state
-        self._path = path
+        self._scope = scope
 
     def release(self) -> None:
         """The run is over: nothing can be done through this any more."""
@@ -124,7 +129,7 @@ class SessionView:
     @property
     def pipeline(self) -> Pipeline:
         """The pipeline the stage's node is in."""
-        return Pipeline.of(self._state.scopes[self._path].pipeline)
+        return Pipeline.of(self._scope.pipeline)
 
     @property
     def input_history(self) -> Sequence[dict[str, Any]]:

@@ -68,10 +68,11 @@ class Workers:
 
     def reconcile(self, state: State) -> bool:
         """Start, wake and cancel runs as the state has it; True when that left something to decide at once."""
-        self._lapsed = state.active and not self._actor.host.holds()
-        for path in self._changed(state):
-            self._follow(state, path)
-        if not self._idle or not state.active or self._lapsed or not self._may_start():
+        active = state.active
+        self._lapsed = active and not self._actor.host.holds()
+        for path in self._changed(state, active):
+            self._follow(state, path, active)
+        if not self._idle or not active or self._lapsed or not self._may_start():
             return False
         idle, self._idle = self._idle, {}
         interrupted = False
@@ -79,20 +80,19 @@ class Workers:
             interrupted = self._begin(state, path, state.runs[path]) or interrupted
         return interrupted
 
-    def _changed(self, state: State) -> Collection[str]:
+    def _changed(self, state: State, active: bool) -> Collection[str]:
         """The scopes whose runs may not be as the state has them: all, of a state not seen before."""
-        if state is not self._state or state.active != self._active:
-            self._state, self._active = state, state.active
-            self._idle.clear()
-            state.touched = {}
-            return {**self._runs, **self._instances, **state.runs}
         touched = state.touched
-        if not touched:
+        if state is not self._state or active != self._active:
+            self._state, self._active = state, active
+            self._idle.clear()
+            touched = dict.fromkeys([*self._runs, *self._instances, *state.runs])
+        elif not touched:
             return ()
         state.touched = {}
         return touched
 
-    def _follow(self, state: State, path: str) -> None:
+    def _follow(self, state: State, path: str, active: bool) -> None:
         """Cancel, wake or note as idle what runs in one scope."""
         run = state.runs.get(path)
         worker = self._runs.get(path)
@@ -108,7 +108,7 @@ class Workers:
         elif self._lapsed:
             state.touch(path)
         elif worker is not None:
-            worker.follow(run, active=state.active)
+            worker.follow(run, active=active)
         elif not run.blocked:
             self._idle[path] = None
 
@@ -138,16 +138,18 @@ class Workers:
             actor.post(ReportItem(command, None))
             self._idle[path] = None
             return True
-        node = state.scopes[path].pipeline.node(run.node)
+        scope = state.scopes[path]
+        node = scope.pipeline.node(run.node)
         assert isinstance(node, StageNode)
         stage = actor.host.stages.get(node.stage)
         if stage is None:
             self._missing[path] = None
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
-        visit, instance = self._instances.pop(path) if path in self._instances else (0, None)
-        worker = StageRun(actor, state, path, run, node, stage, instance if visit == run.visit else None)
-        self._runs[path] = worker
+        worker = self._runs[path] = StageRun(actor, state, scope, run, node, stage)
+        if path in self._instances:
+            visit, instance = self._instances.pop(path)
+            worker.instance = instance if visit == run.visit else None
         worker.start()
         return False
 

@@ -40,8 +40,7 @@ def enter(state: State, scope: Scope, target: str | None, n: int) -> None:
     node = scope.pipeline.node(target)
     match node:
         case StageNode():
-            scope.run = new_run(scope, node, n)
-            state.runs[scope.path] = scope.run
+            scope.run = state.runs[scope.path] = new_run(scope, node, n)
             state.touch(scope.path)
         case ConditionNode() | ParallelNode() | MapNode() | SubpipelineNode() | TerminalNode():
             state.due[scope.path] = None
@@ -71,7 +70,7 @@ def new_run(scope: Scope, node: StageNode, n: int) -> Run:
     arguments: dict[str, Any] = {}
     missing: list[str] = []
     for name, path in node.arguments.items():
-        value = share(scope, path)
+        value = share(scope, path) if path.startswith(ERROR_ROOT) else scope.frame.share(path)
         if value is MISSING:
             missing.append(name)
             value = None

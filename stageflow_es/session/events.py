@@ -6,6 +6,7 @@ the bytes that are stored and hashed; `decode` reads bytes of this and every ear
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -358,16 +359,8 @@ AnyEvent = (
     | SubpipelineCompleted
 )
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent)
+encode: Callable[[Event], bytes] = msgspec.json.Encoder().encode
+"""The stored bytes of an event."""
 
-
-def encode(event: Event) -> bytes:
-    """The stored bytes of an event."""
-    return _encoder.encode(event)
-
-
-def decode(data: bytes | memoryview) -> AnyEvent:
-    """An event from its stored bytes. Raises `msgspec.MsgspecError` on bytes that are not an event."""
-    event: AnyEvent = _decoder.decode(data)
-    return event
+decode: Callable[[bytes | memoryview], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+"""An event from its stored bytes. Raises `msgspec.MsgspecError` on bytes that are not an event."""

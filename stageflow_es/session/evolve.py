@@ -24,8 +24,9 @@ def evolve(state: State, event: ev.Event) -> None:
     state.refusal = None
     if isinstance(event.cause, int):
         _remember_command(state, event)
-    if state.touched is not None and isinstance(event, ev.NodeEvent):
-        state.touch(event.scope)
+    touched = state.touched
+    if touched is not None and isinstance(event, ev.NodeEvent):
+        touched[event.scope] = None
     TRANSITIONS[type(event)](state, event)
 
 

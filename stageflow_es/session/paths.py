@@ -23,6 +23,9 @@ MAX_PARTS: Final = 32
 MAX_DIGITS: Final = 16
 """Digits of a list's index."""
 
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+"""Types of values that need no copy."""
+
 
 class _Missing:
     __slots__ = ()
@@ -67,9 +70,9 @@ def _item(items: list[Any], part: str) -> Any:
 def copy(value: Any) -> Any:
     """A deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {key: copy(item) for key, item in value.items()}
+        return {key: item if type(item) in _LEAVES else copy(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [copy(item) for item in value]
+        return [item if type(item) in _LEAVES else copy(item) for item in value]
     return value
 
 
@@ -109,18 +112,16 @@ class Frame:
     def write(self, path: str, value: Any) -> None:
         """Put a value at a path. Raises PathError and changes nothing where the path cannot be written."""
         parts = parse(path)
-        if len(parts) > MAX_PARTS:
-            raise PathError(f"cannot write a path of {len(parts)} parts: {MAX_PARTS} is the most")
-        if not parts:
+        if len(parts) == 1:
+            self._own_root()[parts[0]] = value
+        elif parts:
+            _check(self.root, parts, path)
+            self._write_below(parts, value)
+        else:
             if not isinstance(value, dict):
                 raise PathError("the whole context can only be replaced by an object")
             self.root = value
             self._owned.clear()
-        elif len(parts) == 1:
-            self._own_root()[parts[0]] = value
-        else:
-            _check(self.root, parts, path)
-            self._write_below(parts, value)
         if self.writes is not None:
             self._record(path, parts, value)
 
@@ -168,6 +169,8 @@ class Frame:
 
 def _check(value: Any, parts: Path, path: str) -> None:
     """Raise PathError unless `parts` can be written below `value`."""
+    if len(parts) > MAX_PARTS:
+        raise PathError(f"cannot write a path of {len(parts)} parts: {MAX_PARTS} is the most")
     for depth, part in enumerate(parts):
         if isinstance(value, list):
             if not (part.isascii() and part.isdigit() and len(part) < MAX_DIGITS) or int(part) > len(value):

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from stageflow_es.pipeline import StageNode
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
-from stageflow_es.session.state import Run, State
+from stageflow_es.session.state import Run, Scope, State
 from stageflow_es.session.transitions import stamp, unwritable
 
 MAX_DELAY = 366 * 24 * 3600.0
@@ -43,11 +43,12 @@ def decide_report(state: State, command: Report) -> ev.Event | None:
     run = live_run(state, command.run)
     if run is None:
         return None
-    node = state.scopes[command.run.scope].pipeline.node(run.node)
+    scope = state.scopes[command.run.scope]
+    node = scope.pipeline.node(run.node)
     assert isinstance(node, StageNode)
     match command:
         case cmd.CompleteStage():
-            return _complete(state, command, run, node)
+            return _complete(state, scope, command, run, node)
         case cmd.FailStage():
             return _fail(state, command, run, node)
         case cmd.InterruptStage():
@@ -62,8 +63,8 @@ def _envelope(state: State, command: cmd.RunReport, run: Run) -> dict[str, Any]:
     return stamp(state, command, str(command.run), scope=command.run.scope, node=run.node)
 
 
-def _complete(state: State, command: cmd.CompleteStage, run: Run, node: StageNode) -> ev.Event:
-    problem = unwritable(state.scopes[command.run.scope].frame, command.writes)
+def _complete(state: State, scope: Scope, command: cmd.CompleteStage, run: Run, node: StageNode) -> ev.Event:
+    problem = unwritable(scope.frame, command.writes)
     if problem is not None:
         failure = cmd.FailStage(at=command.at, by=command.by, run=command.run, error_type="PathError", message=problem)
         return _fail(state, failure, run, node)
@@ -74,7 +75,7 @@ def _complete(state: State, command: cmd.CompleteStage, run: Run, node: StageNod
         by=command.by,
         cause=str(command.run),
         prev=state.head,
-        scope=command.run.scope,
+        scope=scope.path,
         node=run.node,
         stage=node.stage,
         attempt=run.attempt,

@@ -64,7 +64,7 @@ class BaseStage:
         """A stage of this class for one run. It gets copies: it cannot change the definition."""
         stage = cls(
             stage_id=stage_id,
-            config=copy(config),
+            config=copy(config) if config else {},
             arguments=dict(arguments),
             outputs=dict(outputs),
             session=runtime.session,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_HEADER = b"NATS/1.0\r\n"
+_AROUND = len(b"NATS/1.0\r\n\r\n")
+"""Bytes of a header block beside its lines."""
 
 Message = tuple[bytes, bytes, bytes]
 """Subject, header lines (each with its end), payload."""
@@ -12,20 +13,20 @@ Message = tuple[bytes, bytes, bytes]
 
 def frame(subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> bytes:
     """One message with headers."""
-    size = len(_HEADER) + len(headers) + 2
-    return b"HPUB %b %b %d %d\r\n%b%b\r\n%b\r\n" % (
-        subject, reply, size, size + len(payload), _HEADER, headers, payload,
+    size = _AROUND + len(headers)
+    return b"HPUB %b %b %d %d\r\nNATS/1.0\r\n%b\r\n%b\r\n" % (
+        subject, reply, size, size + len(payload), headers, payload,
     )  # fmt: skip
 
 
 def atomic_batch(messages: Sequence[Message], batch_id: bytes, reply: bytes) -> bytes:
     """An atomic batch; its last message commits it, and only that one is answered."""
-    frames = bytearray()
-    last = len(messages)
-    for number, (subject, headers, payload) in enumerate(messages, 1):
-        lines = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n%b" % (batch_id, number, headers)
-        if number < last:
-            frames += frame(subject, b"", lines, payload)
-        else:
-            frames += frame(subject, reply, lines + b"Nats-Batch-Commit: 1\r\n", payload)
-    return bytes(frames)
+    member = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: " % batch_id
+    frames = [
+        frame(subject, b"", b"%b%d\r\n%b" % (member, number, headers), payload)
+        for number, (subject, headers, payload) in enumerate(messages[:-1], 1)
+    ]
+    subject, headers, payload = messages[-1]
+    commit = b"%b%d\r\n%bNats-Batch-Commit: 1\r\n" % (member, len(messages), headers)
+    frames.append(frame(subject, reply, commit, payload))
+    return b"".join(frames)

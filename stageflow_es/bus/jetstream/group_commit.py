@@ -75,8 +75,9 @@ class GroupCommit:
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, append: Append) -> None:
+        if not self._pending:
+            self._arrived.set()
         self._pending.append(append)
-        self._arrived.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="group-commit")
 
@@ -263,8 +264,8 @@ def _batch_frames(appends: list[Append], batch_id: bytes, reply: bytes) -> bytes
     """One atomic batch of all their events."""
     messages: list[Message] = []
     for append in appends:
-        expected = _expected(append.expected)
+        subject, condition = append.subject, _expected(append.expected)
         for event in append.events:
-            messages.append((append.subject, expected, event))
-            expected = b""
+            messages.append((subject, condition, event))
+            condition = b""
     return atomic_batch(messages, batch_id, reply)
