@@ -348,6 +348,19 @@ def a_recorded_step_is_forgotten(patch: Patch) -> None:
 
 
 @mutation()
+def a_stage_waits_on_when_the_delay_before_its_retry_is_over(patch: Patch) -> None:
+    original = TRANSITIONS[ev.TimerFired]
+
+    def fired(state: state.State, event: Any) -> None:
+        timer = state.timers[event.timer]
+        original(state, event)
+        if timer.kind == "retry":
+            cursor.block(state, state.runs[timer.scope])
+
+    patch.setitem(TRANSITIONS, ev.TimerFired, fired)
+
+
+@mutation()
 def a_retry_forgets_the_steps(patch: Patch) -> None:
     patch.setattr(cursor, "steps_of", lambda run: {})
 

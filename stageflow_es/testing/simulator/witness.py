@@ -16,6 +16,7 @@ from stageflow_es.session import State, apply
 from stageflow_es.session import events as ev
 from stageflow_es.session.commands import RunId
 from stageflow_es.session.snapshot import dump
+from stageflow_es.session.state import Run
 from stageflow_es.testing.simulator.loop import Process, VirtualLoop
 from stageflow_es.testing.simulator.server import Server, at_once
 from stageflow_es.testing.simulator.trace import Trace
@@ -239,6 +240,13 @@ def stranded(state: State, at_work: bool) -> str | None:
     idle = [path for path, run in state.runs.items() if not run.blocked]
     if idle and not at_work:
         return f"the stages in {idle} are not running"
+    lost = [path for path, run in state.runs.items() if run.blocked and not _waits(run)]
+    if lost:
+        return f"the stages in {lost} wait for nothing"
     if not state.runs:
         return "nothing can ever happen to it"
     return None
+
+
+def _waits(run: Run) -> bool:
+    return run.retry_timer is not None or any(record.open and record.alone for record in run.records.values())

@@ -144,6 +144,7 @@ def test_a_retry_waits_for_its_delay_which_grows_and_keeps_steps_alone() -> None
     assert list(s.state.runs[""].records) == ["step:pay:0"]
     s.when(completed()).then()
     s.when(fires("t4")).then("timer_fired")
+    assert s.state.status == "running"
     s.when(failed(**policy)).then(event("stage_failed", attempt=2, due="2030-01-01T00:00:06.000000Z"))
 
 
