@@ -127,13 +127,16 @@ class Follower:
         return one.data
 
     async def _over(self) -> bool:
-        """Whether to stop. One who begins behind the end of a session that is over has to look back for it."""
+        """Whether to stop. One who begins behind the end of a session that is over has to look back for it; what has
+        happened since the beginning comes yet."""
         if self._follow_on:
             return False
         if not self._seen:
             self._seen = True
             while found := await self._whole.read():
                 for one in found:
+                    if one.n >= self._journal.next:
+                        return False
                     self._note(one)
         return self._ended
 

@@ -140,6 +140,23 @@ async def test_events_from_a_number_on_begin_there(client: Client) -> None:
     assert [event.n for event in await session.history(2)] == whole[1:]
 
 
+async def test_a_session_that_lives_while_its_follower_begins_is_told_from_its_first_event(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Journal.read
+
+    async def too_early(journal: Journal) -> list[object]:
+        monkeypatch.setattr(Journal, "read", read)
+        session = await client.start(ASK, session="brief")
+        await session.input("answer", 42)
+        await session.result(timeout=20)
+        return []
+
+    monkeypatch.setattr(Journal, "read", too_early)
+    told = [event.n async for event in client.session("brief").events()]
+    assert told == [event.n for event in await client.session("brief").history()]
+
+
 async def test_a_failure_does_not_end_a_follower_that_was_told_to_stay(client: Client) -> None:
     session = await client.start(DOOMED)
     types = []
