@@ -103,7 +103,8 @@ class GroupCommit:
                     append.failed(unknown)
             finally:
                 for append in chosen:
-                    append.failed(Unanswered("the bus was closed"))
+                    if not append.answer.done():
+                        append.failed(Unanswered("the bus was closed"))
 
     async def _room(self) -> int:
         """Wait for appends, and say how many the next round takes. Those that came during the last round go at once,
@@ -166,8 +167,10 @@ class GroupCommit:
     def _few(self, appends: list[Append]) -> bool:
         """Whether plain publishes are faster than a batch: each costs a sync, a batch as much as several, and events
         of one session go out one after the other."""
-        longest = max(len(append.events) for append in appends)
-        return longest <= _LONGEST_CHAIN and sum(len(one.events) for one in appends) <= self._settings.plain_appends
+        most = self._settings.plain_appends
+        if len(appends) > most or sum(len(one.events) for one in appends) > most:
+            return False
+        return max(len(append.events) for append in appends) <= _LONGEST_CHAIN
 
     async def _plain(self, appends: list[Append]) -> None:
         """Event by event, all of them under way together. An event goes in only right behind the one before it, by its
