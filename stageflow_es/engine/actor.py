@@ -77,7 +77,8 @@ class Actor:
         self._posted += 1
         item.mark = self._posted
         self._inbox.append(item)
-        self.poke()
+        if self._asleep is not None or self._task is None:  # whoever works looks again by itself
+            self.poke()
 
     def poke(self) -> None:
         """Have the actor look what is outstanding."""
@@ -130,8 +131,7 @@ class Actor:
         """Do what is outstanding, sleep until poked, and end when there is nothing to be here for."""
         while True:
             try:
-                while await self._turn():
-                    pass
+                await self._catch_up()
                 self._failures = 0
             except Exception:
                 log.error("actor_crashed", session=self.session, error=format_exc(FRAMES))
@@ -155,32 +155,34 @@ class Actor:
         self._failures += 1
         await asyncio.sleep(min(STALE_PAUSE * 2**self._failures, LONGEST_PAUSE))
 
-    async def _turn(self) -> bool:
-        """Do the next thing that is outstanding; False when there is none."""
-        if self.state is None:
-            await self._load()
-        state = self.state
-        assert state is not None
-        if self._debts.open(state) and await self._debts.pay(state):
-            return True
-        if self._inbox or state.stirring:
-            running = not state.outcome
-            data, dealt = self._decide(state)
-            if data and not await self._append(state, data):
-                return True
-            if running and state.outcome:
-                self.workers.reconcile(state)
-            for _ in range(dealt):
-                self._settle(self._inbox.popleft())
-            if not (data or dealt):
-                await self._look_closer(state, self._inbox[0])
-                return True
-            if self._inbox or state.stirring or self._debts.open(state):
-                return True
-        again = self.workers.reconcile(state)
-        if self.queued and not self.workers.occupied and not self._debts.local:
-            self.state = None
-        return bool(self._inbox) or (again and self.state is not None)
+    async def _catch_up(self) -> None:
+        """Do what is outstanding, one thing after the other, until there is nothing."""
+        while True:
+            if self.state is None:
+                await self._load()
+            state = self.state
+            assert state is not None
+            if self._debts.open(state) and await self._debts.pay(state):
+                continue
+            if self._inbox or state.stirring():
+                running = not state.outcome
+                data, dealt = self._decide(state)
+                if data and not await self._append(state, data):
+                    continue
+                if running and state.outcome:
+                    self.workers.reconcile(state)
+                for _ in range(dealt):
+                    self._settle(self._inbox.popleft())
+                if not (data or dealt):
+                    await self._look_closer(state, self._inbox[0])
+                    continue
+                if self._inbox or state.stirring() or self._debts.open(state):
+                    continue
+            again = self.workers.reconcile(state)
+            if self.queued and not self.workers.occupied and not self._debts.local:
+                self.state = None
+            if not (self._inbox or (again and self.state is not None)):
+                return
 
     async def _load(self) -> None:
         """Read the state from the log. A start is first taken for that of a new session, without looking: if it is
@@ -218,11 +220,11 @@ class Actor:
         know what was reported in between. After the bus refused events, one item at a time, to find out whose they are
         that cannot be stored."""
         data: list[bytes] = []
-        ended = bool(state.outcome)
         dealt = 0
+        ended = state.outcome != ""
         limit = self.host.settings.append_limit
         inbox = self._inbox
-        due = state.stirring
+        due = state.stirring()
         while (due or dealt < len(inbox)) and len(data) < limit and (ended or not state.outcome):
             if state.refusal is not None and self._debts.owes_rejection(state):
                 break
@@ -239,12 +241,12 @@ class Actor:
                 continue
             if events is None:
                 break
-            more = due or state.refusal is not None or isinstance(command, cmd.OpenWait)
+            more = due or state.refusal is not None or type(command) is cmd.OpenWait
             if item is not None and not (events and more):
                 dealt += 1
                 if self._careful and data:
                     break
-            due = state.stirring
+            due = state.stirring()
         return data, dealt
 
     def _undecidable(self, problem: Exception) -> None:
@@ -270,7 +272,7 @@ class Actor:
             body = command_body(item.bus_command)
             item.command = refusing(item.bus_command, problems, body)
             return self._ask(state, item, item.command)
-        if isinstance(answer, NoSession):
+        if not isinstance(answer, list):
             return None if item is not None else []
         if not answer and isinstance(item, FireItem) and item.fire.timer not in state.timers and not item.checked:
             return None

@@ -7,8 +7,9 @@ is returned instead of happening twice. A run that was cancelled reports nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from math import isnan, nan
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from stageflow_es.engine.awaiting import never_awaits, running
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 4_000
 """Characters of an exception's text that are recorded."""
+_NOTHING: Mapping[str, Record] = MappingProxyType({})
+"""What a run has recorded that is the first of its attempt."""
 
 
 class StageRun:
@@ -71,7 +74,7 @@ class StageRun:
         self._stage = stage
         self._task: asyncio.Task[None] | None = None
         self._occurrences: dict[str, int] = {}
-        self._recorded = dict(run.records)
+        self._recorded: Mapping[str, Record] = dict(run.records) if run.records else _NOTHING
         self._waiting: dict[str, asyncio.Future[Record]] = {}
         self._dead = False
         self._stopwatch: Stopwatch | None = None
@@ -103,7 +106,6 @@ class StageRun:
             self._stopwatch = Stopwatch(self._stage.timeout, self._time_out)
         return self._stopwatch
 
-    @property
     def may_retry(self) -> bool:
         """Whether a failure would lead to another attempt."""
         return self._run.failures < self._stage.retries
@@ -144,14 +146,14 @@ class StageRun:
         watched = self._actor.host.watched
         watched.doing = self
         try:
-            self._bind(self).run().send(None)
-            raise AssertionError(f"{self.name} awaited")
-        except StopIteration:
-            report = self._completion()
+            for _ in self._bind(self).run().__await__():
+                raise AssertionError(f"{self.name} awaited")
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            report = self._failure(type(error).__name__, _text(error))
+            report: cmd.AnyCommand = self._failure(type(error).__name__, _text(error))
+        else:
+            report = self._completion()
         finally:
             watched.doing = None
         self._finish(report)

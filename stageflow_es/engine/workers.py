@@ -72,7 +72,7 @@ class Workers:
         self._lapsed = active and not self._actor.host.holds()
         for path in self._changed(state, active):
             self._follow(state, path, active)
-        if not self._idle or not active or self._lapsed or not self._may_start():
+        if not (self._idle and active and not self._lapsed and (self._actor.placed or self._may_start())):
             return False
         idle, self._idle = self._idle, {}
         interrupted = False
@@ -113,14 +113,13 @@ class Workers:
             self._idle[path] = None
 
     def _may_start(self) -> bool:
+        """Ask for a place, unless the session waits for one already."""
         actor = self._actor
-        if actor.placed or actor.queued:
-            return actor.placed
-        if actor.host.wants_place(actor):
-            actor.placed = True
-            return True
-        actor.queued = True
-        return False
+        if actor.queued:
+            return False
+        actor.placed = actor.host.wants_place(actor)
+        actor.queued = not actor.placed
+        return actor.placed
 
     def _begin(self, state: State, path: str, run: Run) -> bool:
         """Start one run; True when it has to be recorded as interrupted first."""
@@ -139,7 +138,7 @@ class Workers:
             self._idle[path] = None
             return True
         scope = state.scopes[path]
-        node = scope.pipeline.node(run.node)
+        node = scope.pipeline.nodes[run.node]
         assert isinstance(node, StageNode)
         stage = actor.host.stages.get(node.stage)
         if stage is None:
@@ -159,7 +158,7 @@ class Workers:
         path = worker.id.scope
         if self._runs.get(path) is worker:
             del self._runs[path]
-            if worker.may_retry and worker.instance is not None:
+            if worker.may_retry() and worker.instance is not None:
                 self._instances[path] = worker.id.visit, worker.instance
 
     def hold_back(self, worker: StageRun) -> None:

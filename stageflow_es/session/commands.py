@@ -29,8 +29,11 @@ class RunId(msgspec.Struct, frozen=True, gc=False):
     visit: int
     attempt: int
 
-    def __str__(self) -> str:
+    def cause(self) -> str:
+        """How the events it brings about name it."""
         return f"{self.scope}#{self.visit}.{self.attempt}"
+
+    __str__ = cause
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="command"):

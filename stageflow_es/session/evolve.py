@@ -19,15 +19,17 @@ from stageflow_es.session.state import State, keep_recent
 
 def evolve(state: State, event: ev.Event) -> None:
     """Fold one event into the state."""
+    kind = type(event)
     state.n = event.n
     state.updated_at = event.at
     state.refusal = None
     if isinstance(event.cause, int):
         _remember_command(state, event)
     touched = state.touched
-    if touched is not None and isinstance(event, ev.NodeEvent):
-        touched[event.scope] = None
-    TRANSITIONS[type(event)](state, event)
+    if touched is not None and kind in _OF_NODES:
+        node_event: Any = event
+        touched[node_event.scope] = None
+    TRANSITIONS[kind](state, event)
 
 
 def _remember_command(state: State, event: Any) -> None:
@@ -72,3 +74,5 @@ TRANSITIONS: dict[type[ev.Event], Callable[[State, Any], None]] = {
     ev.SubpipelineCompleted: nodes.subpipeline_completed,
 }
 """The fold as a table; a test holds it total over `AnyEvent`."""
+
+_OF_NODES = frozenset(kind for kind in TRANSITIONS if issubclass(kind, ev.NodeEvent))

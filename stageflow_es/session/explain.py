@@ -189,7 +189,7 @@ class Explainer:
             status=state.status,
             since=state.updated_at,
             paused_by=_pause(steered) if paused else None,
-            due=state.stirring,
+            due=state.stirring(),
             waiting=[] if state.outcome else self._waiting(state),
             kept=[Kept(n=item.n, input_type=name) for name, items in state.inputs.items() for item in items],
             failure=self._failed if state.outcome == "failed" else None,

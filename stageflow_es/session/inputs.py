@@ -51,7 +51,7 @@ def decide_wait(state: State, command: OpenWait) -> ev.Event | None:
     run = live_run(state, command.run)
     if run is None or command.key in run.records:
         return None
-    envelope = stamp(state, command, str(command.run))
+    envelope = stamp(state, command, command.run.cause())
     kept = state.inputs.get(command.type)
     took = None
     if kept:

@@ -44,7 +44,7 @@ def decide_report(state: State, command: Report) -> ev.Event | None:
     if run is None:
         return None
     scope = state.scopes[command.run.scope]
-    node = scope.pipeline.node(run.node)
+    node = scope.pipeline.nodes[run.node]
     assert isinstance(node, StageNode)
     match command:
         case cmd.CompleteStage():
@@ -60,7 +60,7 @@ def decide_report(state: State, command: Report) -> ev.Event | None:
 
 
 def _envelope(state: State, command: cmd.RunReport, run: Run) -> dict[str, Any]:
-    return stamp(state, command, str(command.run), scope=command.run.scope, node=run.node)
+    return stamp(state, command, command.run.cause(), scope=command.run.scope, node=run.node)
 
 
 def _complete(state: State, scope: Scope, command: cmd.CompleteStage, run: Run, node: StageNode) -> ev.Event:
@@ -73,7 +73,7 @@ def _complete(state: State, scope: Scope, command: cmd.CompleteStage, run: Run, 
         n=state.n + 1,
         at=command.at,
         by=command.by,
-        cause=str(command.run),
+        cause=command.run.cause(),
         prev=state.head,
         scope=scope.path,
         node=run.node,

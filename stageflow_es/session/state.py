@@ -256,7 +256,6 @@ class State:
         """Whether transitions may happen now: begun, without an outcome, not paused."""
         return self.n > 0 and not self.outcome and not self.paused
 
-    @property
     def stirring(self) -> bool:
         """Whether an internal transition may be due."""
         if not self.n or self.outcome or self.paused:

@@ -46,9 +46,9 @@ class BaseStage:
         session: Any = None,
     ) -> None:
         self.stage_id = stage_id
-        self.config: dict[str, Any] = config or {}
-        self.arguments_paths = arguments or {}
-        self.outputs_paths = outputs or {}
+        self.config: dict[str, Any] = {} if config is None else config
+        self.arguments_paths = {} if arguments is None else arguments
+        self.outputs_paths = {} if outputs is None else outputs
         self.session = session
 
     @classmethod

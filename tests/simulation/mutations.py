@@ -371,7 +371,7 @@ def a_paused_session_moves_on(patch: Patch) -> None:
         return not self.outcome and bool(self.due or self.settled or self.terminated)
 
     patch.setattr(state.State, "active", property(lambda self: self.n > 0 and not self.outcome))
-    patch.setattr(state.State, "stirring", property(stirring))
+    patch.setattr(state.State, "stirring", stirring)
 
 
 @mutation()

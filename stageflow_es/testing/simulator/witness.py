@@ -174,7 +174,7 @@ class Witness:
         refusal = state.refusal
         if refusal is not None and refusal.command_seq not in self._server.bus.commands.rejections:
             return True
-        return state.stirring or (state.active and any(not run.blocked for run in state.runs.values()))
+        return state.stirring() or (state.active and any(not run.blocked for run in state.runs.values()))
 
     def _open(self, fire: Fire) -> bool:
         state = self.states.get(fire.session)
@@ -233,7 +233,7 @@ def stranded(state: State, at_work: bool) -> str | None:
     runs in memory."""
     if not state.active:
         return None
-    if state.stirring:
+    if state.stirring():
         return "an internal transition is due"
     if state.timers:
         return f"timers {list(state.timers)} never fired"
