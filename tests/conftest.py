@@ -1,5 +1,5 @@
-"""What tests of several rooms share: one real NATS server for the whole run, started when a test first wants it; and
-that every history a test makes has to verify."""
+"""What tests of several rooms share: one real NATS server for the whole run, started when a test first wants it; that
+every history a test makes has to verify; and that no example of a property fails because the machine is busy."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stageflow_es.bus.jetstream import EmbeddedServer
 
 from .histories import collect
+
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(autouse=True)
