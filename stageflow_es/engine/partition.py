@@ -145,10 +145,10 @@ class Partition:
 
     async def _drop(self) -> None:
         self._revision = 0
+        self._turns.clear()  # before a place comes free, which would go to one of them
         for actor in list(self._actors.values()):
             actor.close()
         self._actors.clear()
-        self._turns.clear()
         for reader in self._readers:
             with suppress(BusError):
                 await reader.close()

@@ -11,7 +11,7 @@ import pytest
 
 from stageflow_es.bus.memory import MemoryBus, MemoryLeases
 from stageflow_es.engine import Engine, EngineSettings
-from stageflow_es.engine.ports import Checkpoint, Reader, Unanswered
+from stageflow_es.engine.ports import Checkpoint, Reader, Unanswered, WrongSequence
 from stageflow_es.session import events as ev
 from stageflow_es.stages import BaseStage
 from tests.faults.test_lapsed import STAGES, START, until_recorded
@@ -139,3 +139,37 @@ async def test_work_another_left_in_the_checkpoint_is_found_by_an_owner_that_has
         await starting
         await until_recorded(bus, ev.SessionCompleted)
     await owner.stop()
+
+
+async def test_a_place_that_comes_free_when_a_partition_is_lost_goes_to_none_of_its_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus = MemoryBus(1)
+    write = bus.checkpoints.write
+    lost, again = asyncio.Event(), asyncio.Event()
+    began: list[str] = []
+
+    async def refused_once(partition: int, revision: int, checkpoint: Checkpoint) -> int:
+        if len(checkpoint.sessions) == 2 and not lost.is_set():
+            lost.set()
+            raise WrongSequence("somebody else had it")
+        return await write(partition, revision, checkpoint)
+
+    class Long(BaseStage):
+        async def run(self) -> None:
+            began.append(self.session.id)
+            if len(began) > 1:
+                again.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(bus.checkpoints, "write", refused_once)
+    settings = EngineSettings(checkpoint_every=0.02, max_running=1)
+    engine = Engine(bus, name="one", stages={"Plain": Long}, settings=settings)
+    async with asyncio.timeout(10):
+        await engine.start()
+        await bus.publish("start", "first", START)
+        await bus.publish("start", "second", START)
+        await lost.wait()
+        await again.wait()
+    await engine.stop()
+    assert began == ["first", "first"]
