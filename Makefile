@@ -24,8 +24,8 @@ demo: $(STAMP)  ## an order approval on a real server, start to finish
 	@$(BIN)/python examples/demo.py
 
 test: lint  ## formatting, lint, types, import rules, schemas, and the whole test suite
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/faults --ignore tests/e2e
-	$(BIN)/pytest tests/faults tests/e2e
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/faults
+	$(BIN)/pytest tests/faults
 
 simulate: $(STAMP)  ## engines under every kind of fault, in virtual time: SEEDS=5000 of them by default
 	$(BIN)/python -m stageflow_es.testing.simulator --seeds $(or $(SEEDS),5000)
