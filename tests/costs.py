@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CPU_SECONDS = 0.5
-"""Of the processor, ten times what is promised: the limits on steps and bytes hold, this only finds them missing."""
+CPU_SECONDS = 2.0
+"""Of the processor, forty times what is promised: the limits on steps and bytes hold, this only finds them missing. In
+a process with the whole suite in memory the same rule takes up to twenty times as long as alone."""
 
 
 @contextmanager
@@ -17,11 +18,11 @@ def ends_soon() -> Iterator[None]:
     memory takes as long."""
     collects = gc.isenabled()
     gc.disable()
-    before = time.process_time()
+    before = time.thread_time()
     try:
         yield
-        took = time.process_time() - before
+        took = time.thread_time() - before
     finally:
         if collects:
             gc.enable()
-    assert took < CPU_SECONDS
+    assert took < CPU_SECONDS, f"{took:.3f} s"
