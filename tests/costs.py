@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 CPU_SECONDS = 2.0
-"""Of the processor, forty times what is promised: the limits on steps and bytes hold, this only finds them missing. In
-a process with the whole suite in memory the same rule takes up to twenty times as long as alone."""
+"""Of the processor, forty times what is promised: the limits on steps and bytes hold, this only finds them missing.
+CPython gives the memory of frames back in chunks; a loop that happens to call across the end of one takes 20 times as
+long, and where that is depends on who calls."""
 
 
 @contextmanager
