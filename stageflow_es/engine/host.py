@@ -67,7 +67,7 @@ class Host(Protocol):
         begins no stage, for another engine may have finished it meanwhile."""
 
     def wants_place(self, actor: Actor) -> bool:
-        """Ask for a place to begin running stages; False: it is queued, `placed` is called when its turn comes."""
+        """Ask for a place to begin running stages; False: it is queued, `grant_place` is called when its turn comes."""
 
     def busy(self, actor: Actor, busy: bool) -> None:
         """Say whether stages of the session run."""

@@ -61,12 +61,17 @@ async def flooded(bus: Bus, actors: WeakSet[Actor]) -> AsyncIterator[Bus]:
     Slow.go, Slow.order = asyncio.Event(), []
     running = engine(bus)
     await running.start()
+    await flood(bus)
+    yield bus
+    await running.stop()
+
+
+async def flood(bus: Bus) -> None:
+    """Start them all, and wait until all have started."""
     for number in range(FLOOD):
         await bus.publish("start", f"s{number}", msgspec.json.encode({"pipeline": PIPELINE}))
     for number in range(FLOOD):
         await until(bus, f"s{number}", ev.SessionStarted)
-    yield bus
-    await running.stop()
 
 
 async def until(bus: Bus, session: str, kind: type[ev.Event]) -> None:
@@ -113,10 +118,7 @@ async def test_another_engine_takes_over_those_that_wait(bus: Bus) -> None:
     Slow.go, Slow.order = asyncio.Event(), []
     first = engine(bus)
     await first.start()
-    for number in range(FLOOD):
-        await bus.publish("start", f"s{number}", msgspec.json.encode({"pipeline": PIPELINE}))
-    for number in range(FLOOD):
-        await until(bus, f"s{number}", ev.SessionStarted)
+    await flood(bus)
     await first.kill()
     Slow.go.set()
     second = engine(bus)
