@@ -6,7 +6,8 @@ partition    one partition: reading commands and fires in order, the checkpoint,
 ledger       how far a log has been dealt with
 actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs); `host` is what
              it needs around it
-runner       one run of one stage; stage_view is the session as the stage sees it, stopwatch its timeout
+runner       one run of one stage; `durable_calls` is what it records and repeats, `stage_view` the session as the stage
+             sees it, `stopwatch` its timeout
 awaiting     which stages never suspend, and need no task
 threads      stages that block, in threads; `watchdog` names those that block without saying so
 places       how many sessions run stages at once; `waiting_room` how many wait in memory, and how long

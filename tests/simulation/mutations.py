@@ -13,11 +13,11 @@ import pytest
 
 from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.debts import Debts
+from stageflow_es.engine.durable_calls import DurableCalls
 from stageflow_es.engine.engine import Engine
 from stageflow_es.engine.ledger import Ledger
 from stageflow_es.engine.partition import Partition
 from stageflow_es.engine.ports import Checkpoint, CommandMessage, Unanswered, WrongSequence
-from stageflow_es.engine.runner import StageRun
 from stageflow_es.engine.stage_view import StageContext
 from stageflow_es.session import cursor, runs, state
 from stageflow_es.session import events as ev
@@ -333,18 +333,18 @@ def a_command_sent_again_is_applied_again(patch: Patch) -> None:
 
 @mutation()
 def nobody_looks_again_at_a_wait_that_began_during_an_append(patch: Patch) -> None:
-    patch.setattr(StageRun, "_look_again", lambda self: None)
+    patch.setattr(DurableCalls, "_look_again", lambda self, worker: None)
 
 
 @mutation()
 def a_recorded_step_is_forgotten(patch: Patch) -> None:
-    original = StageRun._call
+    original = DurableCalls._call
 
-    def call(self: StageRun, kind: str, name: str) -> Any:
+    def call(self: DurableCalls, kind: str, name: str) -> Any:
         key, record = original(self, kind, name)
         return key, None if kind == "step" else record
 
-    patch.setattr(StageRun, "_call", call)
+    patch.setattr(DurableCalls, "_call", call)
 
 
 @mutation()

@@ -103,5 +103,5 @@ def _overlooked(state: State, actor: Actor) -> Iterator[str]:
     for path, worker in actor.workers._runs.items():
         run = state.runs.get(path)
         if run is not None and run.id(path) == worker.id:
-            closed = [key for key in worker._waiting if key in run.records and not run.records[key].open]
+            closed = [key for key in worker.waiting if key in run.records and not run.records[key].open]
             yield from (f"{worker.id} still waits in {key!r}, which is over" for key in closed)
