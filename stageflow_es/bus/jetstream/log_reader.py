@@ -61,8 +61,8 @@ async def _info(link: Link, stream: str, within: float | None = None) -> dict[st
 
 
 class LogReader:
-    """A reader of the messages under `filters` above `after`; `parse` makes of each what `fetch` returns,
-    or None.
+    """A reader of the messages under `filters` (none: of all) above `after`; `parse` makes of each what `fetch`
+    returns, or None.
 
     `bursts`: when asked, the server sends what there is, or with nothing there the next message, and then no more until
     it is asked again. Whoever fetches now and then gets a busy log in few large pieces, which costs both sides less.
