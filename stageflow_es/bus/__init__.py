@@ -1,6 +1,6 @@
 """Buses: the engine's ports, implemented.
 
-- `memory`      `MemoryBus`, the reference: exact, in one process, without a clock of its own
+- `memory/`     `MemoryBus`, the reference: exact, in one process, without a clock of its own
 - `jetstream/`  `JetStreamBus`, the real thing, and `EmbeddedServer`
 - `partition`   which partition a session belongs to, the same on both
 

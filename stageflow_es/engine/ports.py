@@ -1,4 +1,4 @@
-"""The ports: what the engine needs of a bus, as Protocols. `bus/memory.py` is the reference, `bus/jetstream/` the
+"""The ports: what the engine needs of a bus, as Protocols. `bus/memory/` is the reference, `bus/jetstream/` the
 real thing; one contract suite holds both to what is written here.
 
 The outcomes of a write are three, and the engine treats them differently: it returned (durable), `WrongSequence`

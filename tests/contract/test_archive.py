@@ -14,7 +14,7 @@ import pytest
 from stageflow_es.audit import verify_history
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
-from stageflow_es.bus.memory_feed import MemoryEventFeed
+from stageflow_es.bus.memory import MemoryEventFeed
 from stageflow_es.client import archiving
 from stageflow_es.client.archiving import Archivist, NotArchived
 from stageflow_es.engine.ports import Bus, Unanswered

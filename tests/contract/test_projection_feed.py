@@ -11,8 +11,7 @@ import pytest
 from stageflow_es.bus.jetstream import JetStreamBus
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
-from stageflow_es.bus.memory import MemoryBus
-from stageflow_es.bus.memory_feed import MemoryEventFeed
+from stageflow_es.bus.memory import MemoryBus, MemoryEventFeed
 from stageflow_es.engine.ports import Bus, LogRecreated
 from stageflow_es.projection import Projector, Store
 from stageflow_es.projection.feed import EventFeed, FeedEvent, FeedReader

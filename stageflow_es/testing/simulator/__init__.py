@@ -8,7 +8,7 @@
 loop       virtual time: an event loop of processes that freeze and die
 weather    which faults happen, by name
 network    requests that get lost, arrive late or twice, or are not answered; `server` is the other end
-ports      the engine's ports over that network, `bus/memory.py` behind them; `snapshots` are good and bad ones
+ports      the engine's ports over that network, `bus/memory/` behind them; `snapshots` are good and bad ones
 plan       what is asked: pipelines, stages, commands; `acting` are the stages of generated pipelines
 stagehand  stages watched, and made to misbehave
 simulation one run, from the first start to rest; `hush` keeps the engine's log in the trace

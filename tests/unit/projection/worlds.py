@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from stageflow_es.bus.memory import MemoryBus
-from stageflow_es.bus.memory_feed import MemoryEventFeed
+from stageflow_es.bus.memory import MemoryBus, MemoryEventFeed
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection import Projector, Store
 from stageflow_es.session import State

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from stageflow_es.bus.feed_event import FeedEvent
-from stageflow_es.bus.memory import MemoryEventLog
+from stageflow_es.bus.memory.event_log import MemoryEventLog
 from stageflow_es.engine.ports import LogRecreated, StoredEvent
 
 
