@@ -119,3 +119,36 @@ async def test_appends_of_one_moment_are_told_of_as_one_round(jetstream: JetStre
     assert told.rounds == 1
     assert 0 < told.p50 <= told.p99
     assert jetstream.commits().events == 0
+
+
+async def test_an_append_whose_answer_is_lost_with_the_connection_is_told_at_once(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = asyncio.Event()
+
+    async def lost(frames: bytes) -> None:
+        sent.set()
+
+    monkeypatch.setattr(jetstream.connection, "send", lost)
+    waiting = asyncio.create_task(jetstream.events.append("s", [b"1", b"2"], 0))
+    await sent.wait()
+    await jetstream.connection.lost()
+    with pytest.raises(Unanswered, match="the connection was lost"):
+        await waiting
+
+
+async def test_a_chain_of_which_some_answers_are_lost_is_nobodys_knowledge(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = jetstream.connection.send
+
+    async def first_only(frames: bytes) -> None:
+        await send(b"HPUB " + frames.split(b"HPUB ")[1])
+
+    monkeypatch.setattr(jetstream.connection, "send", first_only)
+    waiting = asyncio.create_task(jetstream.events.append("s", [b"1", b"2"], 0))
+    while not await jetstream.events.read("s"):
+        assert not waiting.done()
+    await jetstream.connection.lost()
+    with pytest.raises(Unanswered, match="the connection was lost"):
+        await waiting

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from stageflow_es.bus.jetstream.append import Append
 from stageflow_es.bus.jetstream.command_log import purge
 from stageflow_es.bus.jetstream.direct_get import from_leader, page
-from stageflow_es.bus.jetstream.group_commit import Append, GroupCommit
+from stageflow_es.bus.jetstream.group_commit import GroupCommit
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, check_session_id, is_session_id

@@ -12,22 +12,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable
 from itertools import count
 from time import monotonic
 
-from stageflow_es.bus.jetstream.frames import Message, atomic_batch, frame
+from stageflow_es.bus.jetstream.append import Append, behind
+from stageflow_es.bus.jetstream.chain import publish
+from stageflow_es.bus.jetstream.frames import Message, atomic_batch
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import WRONG_SEQUENCE, ApiError, Link, checked
 from stageflow_es.bus.jetstream.settings import BusSettings
-from stageflow_es.engine.ports import BusError, StoredEvent, Unanswered, WrongSequence
+from stageflow_es.engine.ports import StoredEvent, Unanswered, WrongSequence
 from stageflow_es.engine.vitals import Tally
 
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
-_OTHER_BEFORE = 10070
-"""The stream's last message has another id than was expected."""
 _LEAST_HALF = 100
 """Appends that are not parted: whatever is in it, a batch costs the server about as much processor time as thirty
 events do (and as many syncs as several), which is more than taking turns gains."""
@@ -36,28 +35,6 @@ _LONGEST_CHAIN = 4
 
 Heads = Callable[[str], Awaitable[StoredEvent | None]]
 Owner = Callable[[int], Awaitable[str | None]]
-
-
-class Append:
-    """Events of one session that are to be stored together, and the answer to whoever asked for it."""
-
-    __slots__ = ("answer", "events", "expected", "session", "size", "subject")
-
-    def __init__(self, session: str, subject: bytes, events: Sequence[bytes], expected: int) -> None:
-        self.session = session
-        self.subject = subject
-        self.events = events
-        self.expected = expected
-        self.size = sum(map(len, events))
-        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def stored(self, last: int) -> None:
-        if not self.answer.done():
-            self.answer.set_result(last)
-
-    def failed(self, error: BusError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
 
 
 class GroupCommit:
@@ -145,7 +122,7 @@ class GroupCommit:
         conflicts = blanks = 0
         while appends:
             if self._few(appends):
-                await self._plain(appends)
+                await publish(self._link, appends, self._batch_ids)
                 return
             try:
                 await self._batch(appends)
@@ -153,7 +130,7 @@ class GroupCommit:
             except ApiError as error:
                 if error.number not in WRONG_SEQUENCE:
                     for append in appends:
-                        append.failed(error.as_bus_error(f"session {append.session}: append"))
+                        append.failed(error.as_bus_error(append.what))
                     return
                 culprits = await self._culprits(appends, error, thorough=conflicts > 1)
             conflicts += 1
@@ -171,56 +148,6 @@ class GroupCommit:
         if len(appends) > most or sum(len(one.events) for one in appends) > most:
             return False
         return max(len(append.events) for append in appends) <= _LONGEST_CHAIN
-
-    async def _plain(self, appends: list[Append]) -> None:
-        """Event by event, all of them under way together. An event goes in only right behind the one before it, by its
-        message id; where somebody else's came between, the rest of that session's go out one after the other."""
-        loop = asyncio.get_running_loop()
-        answers: list[list[asyncio.Future[Incoming]]] = [[loop.create_future() for _ in one.events] for one in appends]
-        with ExitStack() as replies:
-            frames = bytearray()
-            for append, expected in zip(appends, answers, strict=True):
-                subjects = [replies.enter_context(self._link.expecting(answer.set_result)) for answer in expected]
-                frames += _chain_frames(append, next(self._batch_ids), subjects)
-            await self._link.write(bytes(frames))
-            await asyncio.wait([answer for one in answers for answer in one], timeout=self._link.timeout)
-        for append, expected in zip(appends, answers, strict=True):
-            await self._settle(append, expected)
-
-    async def _settle(self, append: Append, answers: list[asyncio.Future[Incoming]]) -> None:
-        """Tell an append what became of it."""
-        last = append.expected
-        try:
-            for place, answer in enumerate(answers):
-                try:
-                    last = await self._sequence(append, answer)
-                except ApiError as error:
-                    if error.number != _OTHER_BEFORE:
-                        raise
-                    for event in append.events[place:]:
-                        last = await self._single(append, event, last)
-                    break
-        except ApiError as error:
-            append.failed(error.as_bus_error(f"session {append.session}: append"))
-        except Unanswered as error:
-            append.failed(error)
-        else:
-            append.stored(last)
-
-    async def _single(self, append: Append, event: bytes, expected: int) -> int:
-        """Publish one event behind a known one. Raises ApiError, Unanswered."""
-        answer: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
-        with self._link.expecting(answer.set_result) as reply:
-            await self._link.write(frame(append.subject, reply.encode(), _expected(expected), event))
-            await asyncio.wait([answer], timeout=self._link.timeout)
-        return await self._sequence(append, answer)
-
-    async def _sequence(self, append: Append, answer: asyncio.Future[Incoming]) -> int:
-        """Where an event was stored. Raises ApiError when it was not, Unanswered when nobody knows."""
-        what = f"session {append.session}: append"
-        if not answer.done():
-            raise Unanswered(f"no answer to {what}")
-        return int(checked(await self._link.answered(answer, what))["seq"])
 
     async def _batch(self, appends: list[Append]) -> None:
         """All of them or none. Raises ApiError when refused."""
@@ -246,28 +173,11 @@ class GroupCommit:
         return [one for one, head in zip(appends, heads, strict=True) if one.expected != (head.seq if head else 0)]
 
 
-def _expected(sequence: int) -> bytes:
-    return b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % sequence
-
-
-def _chain_frames(append: Append, chain: bytes, replies: list[str]) -> bytes:
-    """An append's events as plain publishes, each answered on its own, and only stored right behind the one before."""
-    if len(replies) == 1:
-        return frame(append.subject, replies[0].encode(), _expected(append.expected), append.events[0])
-    frames = bytearray()
-    condition = _expected(append.expected)
-    for place, (event, reply) in enumerate(zip(append.events, replies, strict=True)):
-        id = b"%b.%d" % (chain, place)
-        frames += frame(append.subject, reply.encode(), b"%bNats-Msg-Id: %b\r\n" % (condition, id), event)
-        condition = b"Nats-Expected-Last-Msg-Id: %b\r\n" % id
-    return bytes(frames)
-
-
 def _batch_frames(appends: list[Append], batch_id: bytes, reply: bytes) -> bytes:
     """One atomic batch of all their events."""
     messages: list[Message] = []
     for append in appends:
-        subject, condition = append.subject, _expected(append.expected)
+        subject, condition = append.subject, behind(append.expected)
         for event in append.events:
             messages.append((subject, condition, event))
             condition = b""

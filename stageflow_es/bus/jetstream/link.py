@@ -7,10 +7,10 @@ answers come in on one inbox of ours. `write` is the only place that reaches int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from nats import errors as nats_errors
@@ -30,6 +30,7 @@ _NO_RESPONDERS = "503"
 _PROTOCOL = 64
 
 Headers = dict[str, str]
+Heard = TypeVar("Heard")
 
 
 class ApiError(Exception):
@@ -62,6 +63,18 @@ def checked(msg: Incoming) -> dict[str, Any]:
     return body
 
 
+def responded(msg: Incoming, what: str) -> Incoming:
+    """The answer. Raises Unanswered when the server says that nobody is there to give one."""
+    if msg.status == _NO_RESPONDERS:
+        raise Unanswered(f"nothing answers on {what} just now")
+    return msg
+
+
+def _end(future: asyncio.Future[Any], what: str) -> None:
+    if not future.done():
+        future.set_exception(Unanswered(f"no answer to {what}"))
+
+
 class Link:
     """Requests over one NATS connection. Made with `open`; `within` (seconds) bounds every answer."""
 
@@ -72,7 +85,7 @@ class Link:
         self._tokens = count(1)
         self._sinks: dict[str, Take] = {}
         self._answers: Listener | None = None
-        self._awaited: dict[asyncio.Future[Incoming], str] = {}
+        self._awaited: dict[asyncio.Future[Any], str] = {}
         self._deaf = False
 
     @classmethod
@@ -111,6 +124,17 @@ class Link:
         finally:
             del self._sinks[token]
 
+    @contextmanager
+    def expecting_each(self, sinks: Sequence[Take]) -> Iterator[list[str]]:
+        """Reply subjects, one for each of the sinks, while the block runs."""
+        tokens = [str(next(self._tokens)) for _ in sinks]
+        self._sinks.update(zip(tokens, sinks, strict=True))
+        try:
+            yield [f"{self._inbox}.{token}" for token in tokens]
+        finally:
+            for token in tokens:
+                del self._sinks[token]
+
     async def publish(self, subject: str, payload: bytes, reply: str = "", headers: Headers | None = None) -> None:
         """Send without an answer of its own. Raises Refused, Unanswered."""
         size = len(payload) + sum(len(name) + len(value.encode()) + 8 for name, value in (headers or {}).items())
@@ -142,19 +166,20 @@ class Link:
     async def answered(self, answer: asyncio.Future[Incoming], what: str, within: float | None = None) -> Incoming:
         """Wait for an answer that is expected to `what`, the subject if it is one message. Raises Unanswered, at once
         when the connection is lost, and Denied when this user may not publish there."""
+        return responded(await self.heard(answer, what, within), what)
+
+    async def heard(self, future: asyncio.Future[Heard], what: str, within: float | None = None) -> Heard:
+        """Wait for a future that answers bring about. Raises what `answered` does."""
         if self._deaf:
             raise Denied(_DEAF)
-        self._awaited[answer] = what
+        self._awaited[future] = what
+        wait = self.timeout if within is None else within
+        timer = asyncio.get_running_loop().call_later(wait, _end, future, what)
         try:
-            async with asyncio.timeout(self.timeout if within is None else within):
-                msg = await answer
-        except TimeoutError:
-            raise Unanswered(f"no answer to {what}") from None
+            return await future
         finally:
-            del self._awaited[answer]
-        if msg.status == _NO_RESPONDERS:
-            raise Unanswered(f"nothing answers on {what} just now")
-        return msg
+            timer.cancel()
+            del self._awaited[future]
 
     def _give_up(self) -> None:
         """The connection is lost: no answer still comes to what was asked over it."""
