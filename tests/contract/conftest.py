@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -14,6 +14,9 @@ import pytest
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus
 from stageflow_es.bus.memory import MemoryBus
 from stageflow_es.engine.ports import Bus, Reader
+
+from .cluster import Cluster, forget_runs
+from .servers import USERS, Configured
 
 _prefixes = count(1)
 
@@ -111,6 +114,26 @@ async def jetstream(nats_server: EmbeddedServer) -> AsyncIterator[JetStreamBus]:
 @pytest.fixture
 def bus(rig: Rig) -> Bus:
     return rig.bus
+
+
+@pytest.fixture
+async def cluster(rig: Rig) -> AsyncIterator[Cluster]:
+    forget_runs()
+    cluster = Cluster(rig)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configured]:
+    """A server whose users may do different things, and the streams of the prefix `t` on it."""
+    with Configured(tmp_path_factory.mktemp("users"), USERS) as server:
+        asyncio.run(_set_up(server))
+        yield server
+
+
+async def _set_up(server: Configured) -> None:
+    await (await JetStreamBus.connect(server.as_user("engine"), BusSettings(prefix="t"))).close()
 
 
 async def take(reader: Reader, wanted: int) -> list[object]:

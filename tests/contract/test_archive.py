@@ -23,10 +23,8 @@ from stageflow_es.projection import Projector, Queries, QueryProblem, Reader, St
 from stageflow_es.session import events as ev
 from stageflow_es.session.verify import Verified
 
+from .cluster import PATIENCE, Cluster, Doomed, chain, gated, kinds, watch_rejections
 from .conftest import JetStreamRig, Rig
-from .test_engine import PATIENCE, Cluster, Doomed, chain, cluster, gated, kinds, watch_rejections
-
-__all__ = ["cluster"]
 
 
 def archivist(bus: Bus, directory: Path, **options: Any) -> Archivist:

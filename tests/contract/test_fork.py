@@ -12,7 +12,7 @@ import pytest
 from stageflow_es.session import events as ev
 from stageflow_es.session.fold import hash_of
 
-from .test_engine import (
+from .cluster import (
     PATIENCE,
     Approval,
     Cluster,
@@ -20,15 +20,12 @@ from .test_engine import (
     Doomed,
     Gate,
     chain,
-    cluster,
     count,
     gated,
     kinds,
     waiting,
     watch_rejections,
 )
-
-__all__ = ["cluster"]
 
 
 async def fork(cluster: Cluster, new: str, source: str, at: int | None = None, **fields: Any) -> int:

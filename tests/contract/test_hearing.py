@@ -11,7 +11,7 @@ from stageflow_es.bus.jetstream import EmbeddedServer
 from stageflow_es.bus.jetstream.connection import Connection, connect
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.hearing import MANY, Hearing
-from tests.contract.test_doctor import Configured
+from tests.contract.servers import Configured
 
 NAMES = Names("heard")
 NARROW = """

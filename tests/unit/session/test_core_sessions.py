@@ -25,11 +25,9 @@ from stageflow_es.testing.scenario import (
     waits,
 )
 
+from .nodes import stage
+
 NUMBER = {"type": "object", "properties": {"v": {"type": "number"}}, "required": ["v"]}
-
-
-def stage(id: str, next: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"id": id, "type": "stage", "stage": "S", "next": next, **fields}
 
 
 def one(**fields: Any) -> Scenario:

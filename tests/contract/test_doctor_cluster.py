@@ -1,0 +1,54 @@
+"""`doctor` on a cluster of servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
+from stageflow_es.errors import OperatorError
+
+from .examining import about, examined, one, until
+from .servers import ALWAYS, Configured, free_port
+
+
+@pytest.fixture
+def three_servers(tmp_path: Path) -> Iterator[list[Configured]]:
+    """Three servers on this machine."""
+    ports = [free_port() for _ in range(3)]
+    routes = ", ".join(f"'nats-route://127.0.0.1:{port}'" for port in ports)
+    servers = []
+    for number, port in enumerate(ports):
+        text = (
+            f"server_name: n{number}\n{ALWAYS}\ncluster {{ name: c, listen: '127.0.0.1:{port}', routes: [{routes}] }}"
+        )
+        servers.append(Configured(tmp_path / f"n{number}", text))
+        servers[-1].start()
+    yield servers
+    for server in servers:
+        server.stop()
+
+
+async def test_a_cluster_tells_its_copies_and_which_of_them_is_away(three_servers: list[Configured]) -> None:
+    async with asyncio.timeout(60):
+        bus = await _connected(three_servers[0].url)
+        whole_ = await examined(three_servers[0].url, "t", monitor=three_servers[0].monitor)
+        three_servers[2].kill()
+        await bus.close()
+        away = about(await until(three_servers[0].url, "t", lambda found: bool(about(found, "copies of"))), "copies of")
+    assert one(whole_, "replicas").says == "every stream is on 3 servers"
+    assert one(whole_, "replicas").severity == "ok"
+    assert "always on n0" in one(whole_, "sync_interval").says
+    assert "n2" in away[0].says
+    assert away[0].severity == "warning"
+
+
+async def _connected(url: str) -> JetStreamBus:
+    while True:
+        try:
+            return await JetStreamBus.connect(url, BusSettings(prefix="t", replicas=3))
+        except OperatorError:
+            await asyncio.sleep(0.2)  # the three are still finding each other
