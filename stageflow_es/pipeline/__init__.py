@@ -19,6 +19,7 @@ rule_forms     operators that decide what is evaluated: control flow, data acces
 rule_comparison, rule_numbers, rule_values   what values mean to an operator
 rule_limits    what a rule may cost
 templates    text with placeholders, without `str.format`
+room         why what has many calls to make is called `with_room`
 
 values       what of Python JSON has a word for; json_schema: values checked against a schema
 """

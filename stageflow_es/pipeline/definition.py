@@ -18,7 +18,8 @@ import msgspec
 from stageflow_es.errors import DefinitionError, Problem
 from stageflow_es.pipeline.layout import Layout
 from stageflow_es.pipeline.nodes import ConditionNode, Definition, Node
-from stageflow_es.pipeline.rules import Rule, compile_rule
+from stageflow_es.pipeline.room import with_room
+from stageflow_es.pipeline.rules import Rule, compile_rules
 from stageflow_es.pipeline.spec import Catalog
 from stageflow_es.pipeline.validation import errors_of
 
@@ -68,7 +69,7 @@ class Pipeline:
         self.metadata = definition.metadata
         self.nodes = MappingProxyType({node.id: node for node in definition.nodes})
         self._conditions = {
-            node.id: tuple(compile_rule(condition.when) for condition in node.conditions)
+            node.id: compile_rules(condition.when for condition in node.conditions)
             for node in definition.nodes
             if isinstance(node, ConditionNode)
         }
@@ -106,7 +107,7 @@ class Pipeline:
         definition this release can run."""
         raw = _decode(data)
         try:
-            return cls(raw, msgspec.convert(raw, Definition), {})
+            return with_room(cls, raw, msgspec.convert(raw, Definition), {})
         except (msgspec.ValidationError, ValueError, RecursionError) as problem:
             raise DefinitionError([Problem(message=f"the stored definition cannot be run: {problem}")]) from problem
 

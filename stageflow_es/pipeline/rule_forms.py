@@ -123,8 +123,7 @@ def _items(source: Evaluator, data: Any, budget: Budget) -> Iterator[Any]:
     items = source(data, budget)
     if isinstance(items, list):
         for item in items:
-            budget.work()
-            budget.make_list(0)
+            budget.visit()
             yield item
 
 

@@ -25,6 +25,10 @@ MAX_PATH: Final = 512
 MAX_STEPS: Final = 45_000
 """Work units of one evaluation: an operator, an item visited, or `TEXT_PER_STEP` characters looked at, is one."""
 
+FEW_STEPS: Final = 100
+"""As many as most rules take. A rule that takes more is evaluated again from the start, with all steps and with room
+for its calls, which costs more than those few."""
+
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Memory that texts and lists made during one evaluation may take, counted as if none of it were given back."""
 
@@ -34,8 +38,14 @@ PATH_PER_STEP: Final = 8
 
 DIGITS_PER_STEP: Final = 64
 """Characters of a text that cost a step when it is read as a number."""
-LARGE_INTEGER: Final = 4
+PARSE: Final = 3
+"""Steps for reading a text as a number, besides those for its length."""
+LARGE_INTEGER: Final = 6
 """Steps for a whole number of more than 64 bits, which is made a double."""
+FRACTION: Final = 4
+"""Steps for a text of a number that is no whole one."""
+JOIN: Final = 2
+"""Steps for a text of a list, besides one for each item."""
 
 ITEM_BYTES: Final = 8
 CONTAINER_BYTES: Final = 64
@@ -43,8 +53,12 @@ CHARACTER_BYTES: Final = 4
 """The widest a character of a Python string can be."""
 
 
+class OutOfSteps(RuleError):
+    """The steps of a budget are spent."""
+
+
 class Budget:
-    """What is left of the limits in one evaluation. Spending what is not there raises RuleError."""
+    """What is left of the limits in one evaluation. Spending more raises RuleError, OutOfSteps for steps."""
 
     __slots__ = ("bytes", "steps")
 
@@ -56,7 +70,15 @@ class Budget:
         """Pay for visiting `steps` values."""
         self.steps -= steps
         if self.steps < 0:
-            raise RuleError(f"the rule takes more than {MAX_STEPS:,} steps")
+            raise OutOfSteps(f"the rule takes more than {MAX_STEPS:,} steps")
+
+    def visit(self) -> None:
+        """Pay for an item that a loop visits, and for what the loop makes of it."""
+        self.steps -= 1
+        self.bytes -= CONTAINER_BYTES
+        if self.steps < 0 or self.bytes < 0:
+            self.work(0)
+            self.make_list(0)
 
     def read(self, text: str) -> None:
         """Pay for looking at every character of a text."""

@@ -16,6 +16,9 @@ def operands(name: str, values: list[Any], budget: Budget) -> list[Any]:
     budget.work(len(values))
     found = []
     for value in values:
+        if type(value) is float or (type(value) is int and -LARGEST <= value < LARGEST):
+            found.append(value)
+            continue
         wrong = name in ("+", "*") and (value is None or isinstance(value, bool))
         operand = NOTHING if wrong or isinstance(value, (list, dict)) else number(value, budget)
         if operand is NOTHING:

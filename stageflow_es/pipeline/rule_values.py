@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, Final
 
 from stageflow_es.errors import RuleError
-from stageflow_es.pipeline.rule_limits import DIGITS_PER_STEP, LARGE_INTEGER, Budget
+from stageflow_es.pipeline.rule_limits import DIGITS_PER_STEP, FRACTION, JOIN, LARGE_INTEGER, PARSE, Budget
 
 MAX_TEXT_NESTING: Final = 32
 MAX_RESULT_DEPTH: Final = 128
@@ -71,7 +71,7 @@ def _double(value: int, budget: Budget) -> Any:
 
 
 def _parsed(source: str, budget: Budget) -> Any:
-    budget.work(1 + len(source) // DIGITS_PER_STEP)
+    budget.work(PARSE + len(source) // DIGITS_PER_STEP)
     source = source.strip()
     if not source:
         return 0
@@ -101,6 +101,7 @@ def text(value: Any, budget: Budget, depth: int = 0) -> str:
                 raise RuleError("a number beyond a double cannot be made a text")
             return _decimal(double)
         case float():
+            budget.work(FRACTION)
             return _decimal(value)
         case list() if depth < MAX_TEXT_NESTING:
             return joined(value, ",", budget, depth + 1)
@@ -111,7 +112,7 @@ def text(value: Any, budget: Budget, depth: int = 0) -> str:
 
 def joined(values: list[Any] | tuple[Any, ...], separator: str, budget: Budget, depth: int = 1) -> str:
     """The texts of values, joined; null is the empty text, as in JavaScript's join."""
-    budget.work(len(values))
+    budget.work(JOIN + len(values))
     parts = [text(value, budget, depth) for value in values]
     budget.make_list(len(parts))
     budget.make_text(sum(map(len, parts)) + len(separator) * len(parts))

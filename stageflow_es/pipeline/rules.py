@@ -17,23 +17,27 @@ Rules mean what the public JSON Logic test table says, and where that is silent 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import json_logic
 
 from stageflow_es.errors import Problem, RuleError
 from stageflow_es.pipeline.names import Effort, Names
+from stageflow_es.pipeline.room import with_room
 from stageflow_es.pipeline.rule_comparison import loosely_equal, ordered, strictly_equal
 from stageflow_es.pipeline.rule_compiler import REFUSED, Compiler, Evaluator, Form
 from stageflow_es.pipeline.rule_forms import FORMS
-from stageflow_es.pipeline.rule_limits import TEXT_PER_STEP, Budget
+from stageflow_es.pipeline.rule_limits import FEW_STEPS, TEXT_PER_STEP, Budget, OutOfSteps
 from stageflow_es.pipeline.rule_numbers import operands, settled
 from stageflow_es.pipeline.rule_values import copied, text, truth
 
-MANY = 8
-"""Arguments from which on each one costs a step; of fewer, two do."""
+MANY: Final = 8
+"""Arguments from which on each one costs two steps; of fewer, two cost one."""
+
+SEARCH: Final = 2
+"""How many times as long as reading a text it takes to look for another in it."""
 
 _LIBRARY: dict[str, Callable[..., Any]] = dict(json_logic.operations)
 """The library's operators as they were at import: what others register there later does not reach us."""
@@ -53,7 +57,7 @@ def _eager(operation: Operation) -> Callable[[list[Evaluator]], Evaluator]:
     """The evaluator of an operator that wants the values of all its arguments."""
 
     def build(parts: list[Evaluator]) -> Evaluator:
-        cost = 1 + len(parts) // (2 if len(parts) < MANY else 1)
+        cost = 1 + (len(parts) // 2 if len(parts) < MANY else 2 * len(parts))
 
         def evaluate(data: Any, budget: Budget) -> Any:
             budget.work(cost)
@@ -121,7 +125,7 @@ def _in(values: list[Any], budget: Budget) -> bool:
     if isinstance(hay, str):
         if isinstance(needle, dict):
             return False
-        budget.read(hay)
+        budget.work(SEARCH * (1 + len(hay) // TEXT_PER_STEP))
         return bool(_LIBRARY["in"](text(needle, budget), hay))
     if not isinstance(hay, list):
         return False
@@ -198,8 +202,8 @@ OPERATORS: frozenset[str] = frozenset(_BUILT_IN)
 class Operators:
     """Operators of the host's own, by exact name, given to `compile_rule`. Nothing is global.
 
-    A function gets the values of its arguments and returns a JSON value; it is trusted, and must not change what it
-    is given.
+    A function gets the values of its arguments and returns a JSON value. It is trusted, may be called twice for one
+    evaluation, and must not change what it is given.
     """
 
     def __init__(self, forms: Mapping[str, Form] = _BUILT_IN) -> None:
@@ -232,17 +236,20 @@ class Rule:
 
     def evaluate(self, data: Any) -> Any:
         """The value of the rule, a copy that belongs to the caller. Raises RuleError and nothing else."""
-        budget = Budget()
-        return _guarded(lambda: copied(self._run(data, budget), budget))
+        return _guarded(lambda budget: copied(self._run(data, budget), budget))
 
     def truthy(self, data: Any) -> bool:
         """Whether the value of the rule is truthy. Raises RuleError and nothing else."""
-        return bool(_guarded(lambda: truth(self._run(data, Budget()))))
+        return bool(_guarded(lambda budget: truth(self._run(data, budget))))
 
 
-def _guarded(evaluate: Callable[[], Any]) -> Any:
+def _guarded(evaluate: Callable[[Budget], Any]) -> Any:
     try:
-        return evaluate()
+        try:
+            return evaluate(Budget(FEW_STEPS))
+        except OutOfSteps:
+            pass
+        return with_room(evaluate, Budget())
     except RuleError:
         raise
     except Exception as problem:
@@ -251,6 +258,15 @@ def _guarded(evaluate: Callable[[], Any]) -> Any:
 
 def compile_rule(rule: object, pointer: str = "", operators: Operators = _STANDARD) -> Rule:
     """Compile a JSON Logic rule. Raises InvalidRule with all problems, their pointers beginning with `pointer`."""
+    return with_room(_compiled, rule, pointer, operators)
+
+
+def compile_rules(rules: Iterable[object]) -> tuple[Rule, ...]:
+    """Compile several rules, for a caller that has made room. Raises InvalidRule for the first that has problems."""
+    return tuple(_compiled(rule, "", _STANDARD) for rule in rules)
+
+
+def _compiled(rule: object, pointer: str, operators: Operators) -> Rule:
     compiler = Compiler(operators.forms, operators.names, pointer)
     run = compiler.compile(rule)
     if compiler.problems:
@@ -258,21 +274,24 @@ def compile_rule(rule: object, pointer: str = "", operators: Operators = _STANDA
     return Rule(run, tuple(compiler.variables))
 
 
-def check_rule(
-    rule: object, pointer: str = "", operators: Operators = _STANDARD, effort: Effort | None = None
-) -> list[Problem]:
-    """Everything that is wrong with a rule; empty when it compiles. `effort` is what suggestions may still cost."""
+def check_rule(rule: object, pointer: str = "", operators: Operators = _STANDARD) -> list[Problem]:
+    """Everything that is wrong with a rule; empty when it compiles."""
+    return with_room(_problems, rule, pointer, operators, Effort())
+
+
+def _problems(rule: object, pointer: str, operators: Operators, effort: Effort) -> list[Problem]:
     compiler = Compiler(operators.forms, operators.names, pointer, effort)
     compiler.compile(rule)
     return compiler.problems
 
 
-def check_condition(rule: object, pointer: str = "", effort: Effort | None = None) -> list[Problem]:
-    """The same for a rule that decides something. An empty object decides nothing: it is always truthy."""
+def check_condition(rule: object, pointer: str, effort: Effort) -> list[Problem]:
+    """Everything that is wrong with a rule that decides something, for a caller that has made room. An empty object
+    decides nothing: it is always truthy. `effort` is what suggestions may still cost."""
     if rule == {}:
         message = "an empty object is no rule; write true for a condition that always holds"
         return [Problem(path=pointer, message=message)]
-    return check_rule(rule, pointer, effort=effort)
+    return _problems(rule, pointer, _STANDARD, effort)
 
 
 def condition_data(payload: dict[str, Any], error: object | None = None) -> dict[str, Any]:

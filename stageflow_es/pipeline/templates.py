@@ -9,16 +9,19 @@ width and precision; `!s`, `!r` and `!a` convert first; `{{` and `}}` are braces
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from stageflow_es.errors import RuleError
 from stageflow_es.pipeline.pointers import kind_of, shown
+from stageflow_es.pipeline.room import with_room
 
 MAX_TEMPLATE: Final = 262_144
 MAX_FIELDS: Final = 2_000
+FEW: Final = 100
+"""Braces and placeholders of most templates; one with more is given room for its calls."""
 MAX_BRACES: Final = 20_000
 MAX_LOOKUPS: Final = 32
 MAX_WIDTH: Final = 1_000
@@ -88,18 +91,15 @@ def _size(value: Any) -> int:
     pending = [value]
     while pending and size <= MAX_OUTPUT:
         item = pending.pop()
-        size += _least(item)
-        if isinstance(item, (list, dict)) and size <= MAX_OUTPUT:
-            pending.extend(item if isinstance(item, list) else (*item, *item.values()))
+        if isinstance(item, str):
+            size += len(item)
+        elif isinstance(item, (list, dict)):
+            size += LEAST * (1 + len(item))
+            if size <= MAX_OUTPUT:
+                pending.extend(item if isinstance(item, list) else (*item, *item.values()))
+        else:
+            size += max(LEAST, 2 * item.bit_length() - 128) if type(item) is int else LEAST
     return size
-
-
-def _least(item: Any) -> int:
-    if isinstance(item, str):
-        return len(item)
-    if isinstance(item, (list, dict)):
-        return LEAST * (1 + len(item))
-    return LEAST if type(item) is not int else max(LEAST, 2 * item.bit_length() - 128)
 
 
 def text_of(value: Any) -> str:
@@ -131,14 +131,15 @@ class Template:
 
     __slots__ = ("_parts", "names")
 
-    def __init__(self, parts: tuple[str | Placeholder, ...]) -> None:
+    def __init__(self, parts: Sequence[str | Placeholder]) -> None:
         self._parts = parts
         self.names = tuple(dict.fromkeys(part.steps[0] for part in parts if isinstance(part, Placeholder)))
 
     def render(self, values: Mapping[str, Any]) -> str:
         """The text with every placeholder replaced. `values` are JSON values by name. Raises RuleError where a value
         is missing, cannot be written as wanted, or the text grows beyond `MAX_OUTPUT`."""
-        return joined(self._texts(values))
+        texts = self._texts(values)
+        return joined(texts) if len(self._parts) <= FEW else with_room(joined, texts)
 
     def _texts(self, values: Mapping[str, Any]) -> Iterator[str]:
         room = MAX_LOOKED_AT
@@ -154,9 +155,10 @@ def compile_template(text: str) -> Template:
     """Compile a template. Raises RuleError where it is malformed, and says at which character."""
     if len(text) > MAX_TEMPLATE:
         raise RuleError(f"a template may be {MAX_TEMPLATE:,} characters long at most")
-    if text.count("{") + text.count("}") > MAX_BRACES:
+    braces = text.count("{") + text.count("}")
+    if braces > MAX_BRACES:
         raise RuleError(f"a template may have {MAX_BRACES:,} braces at most")
-    parts = tuple(_parts(text))
+    parts = list(_parts(text)) if braces <= FEW else with_room(list, _parts(text))
     if sum(isinstance(part, Placeholder) for part in parts) > MAX_FIELDS:
         raise RuleError(f"a template may have {MAX_FIELDS:,} placeholders at most")
     return Template(parts)

@@ -20,6 +20,7 @@ from stageflow_es.pipeline.graph import Search, check_graph
 from stageflow_es.pipeline.plain import json_problems
 from stageflow_es.pipeline.pointers import below
 from stageflow_es.pipeline.report import Report
+from stageflow_es.pipeline.room import with_room
 from stageflow_es.pipeline.rules import check_condition
 from stageflow_es.pipeline.spec import Catalog
 from stageflow_es.pipeline.stage_use import StageUse
@@ -30,6 +31,10 @@ def validate(data: object, stages: Catalog | None = None) -> list[Problem]:
 
     `stages` are the stages it may use; None leaves out the checks that need them.
     """
+    return with_room(_problems, data, stages)
+
+
+def _problems(data: object, stages: Catalog | None) -> list[Problem]:
     report = Report()
     report.add(json_problems(data))
     if report.empty:
@@ -63,4 +68,4 @@ def _check_rules(document: Document, report: Report) -> None:
         for index, condition in node.conditions():
             if "if" in condition:
                 pointer = below(node.pointer, "conditions", index, "if")
-                report.add(check_condition(condition["if"], pointer, effort=report.effort))
+                report.add(check_condition(condition["if"], pointer, report.effort))
