@@ -3,7 +3,8 @@
 feed         what is needed of a bus: all committed events in order, and pages of one session's
 projector    follows the feed into the tables; `gathering` makes batches of it, `folding` is what a session's
              events change, `recent` keeps sessions in memory between batches
-store        one transaction for a batch and the checkpoint; `database` is SQLite in its thread
+store        one transaction for a batch and the checkpoint; `upsert` puts many rows at once, `database` is SQLite
+             in its thread
 schema       the tables; `rows` makes a row of a state
 rebuild      making all of it anew, beside what is in use
 reader       what queries read from the tables

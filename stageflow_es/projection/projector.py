@@ -1,7 +1,8 @@
 """The projector: follows the feed from the checkpoint and writes every event into the tables exactly once.
 
-Each batch is folded in memory and written in one transaction with the checkpoint. Whatever goes wrong with a write,
-what is in memory is dropped and the work begins again at the checkpoint: there is no other way of starting.
+Each batch is folded in memory and written in one transaction with the checkpoint, while the next one is read. Whatever
+goes wrong with a write, what is in memory is dropped and the work begins again at the checkpoint: there is no other way
+of starting.
 """
 
 from __future__ import annotations
@@ -110,15 +111,25 @@ class Projector:
 
     async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:
         gathering = Gathering(reader, self._batch)
-        while not self._stopping:
-            events = await gathering.next()
-            if not events:
-                continue
-            before, position = position, Checkpoint(created, events[-1].seq)
-            changes = await self._fold(events)
-            await self._store.commit(changes, before, position)
-            _log_broken(changes)
-            await self._reached(position)
+        writing: asyncio.Task[None] | None = None
+        try:
+            while not self._stopping:
+                events = await gathering.next()
+                if writing is not None:
+                    await writing
+                    writing = None
+                if events:
+                    changes = await self._fold(events)
+                    before, position = position, Checkpoint(created, events[-1].seq)
+                    writing = asyncio.create_task(self._write(changes, before, position))
+        finally:
+            if writing is not None:
+                await writing
+
+    async def _write(self, changes: Sequence[Change], before: Checkpoint, position: Checkpoint) -> None:
+        await self._store.commit(changes, before, position)
+        _log_broken(changes)
+        await self._reached(position)
 
     async def _reached(self, position: Checkpoint) -> None:
         async with self._moved:

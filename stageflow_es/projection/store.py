@@ -13,11 +13,11 @@ from stageflow_es.projection.database import Database, Unavailable, check_releas
 from stageflow_es.projection.folding import Change
 from stageflow_es.projection.rows import BROKEN, Row
 from stageflow_es.projection.schema import INDEXES, META, TABLES
+from stageflow_es.projection.upsert import Upsert
 
 _AT_ONCE = 500
 """Parameters of one statement."""
 
-_COLUMNS = ", ".join(Row._fields)
 _CHANGING = (
     "status",
     "version",
@@ -33,19 +33,23 @@ _CHANGING = (
 )
 """What events after the first one change: the rest of a row, and the indexes on it, are left alone."""
 
-_PUT_SESSION = (
-    f"INSERT INTO sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(Row._fields))}) "
-    f"ON CONFLICT (session) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _CHANGING)}"
+
+_put_session = Upsert(
+    "sessions",
+    Row._fields,
+    f"ON CONFLICT (session) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _CHANGING)}",
 )
-_PUT_SNAPSHOT = (
-    "INSERT INTO snapshots VALUES (?, ?, ?) "
-    "ON CONFLICT (session) DO UPDATE SET version = excluded.version, state = excluded.state"
+_put_snapshot = Upsert(
+    "snapshots",
+    ("session", "version", "state"),
+    "ON CONFLICT (session) DO UPDATE SET version = excluded.version, state = excluded.state",
 )
-_PUT_LABEL = (
-    "INSERT INTO labels (name, value, started_at, session, status, pipeline) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT DO UPDATE SET status = excluded.status WHERE status <> excluded.status"
+_put_label = Upsert(
+    "labels",
+    ("name", "value", "started_at", "session", "status", "pipeline"),
+    "ON CONFLICT DO UPDATE SET status = excluded.status WHERE status <> excluded.status",
 )
-_PUT_MARK = "INSERT OR REPLACE INTO marks VALUES (?, ?, ?)"
+_put_mark = Upsert("marks", ("session", "n", "seq"), "ON CONFLICT DO UPDATE SET seq = excluded.seq")
 
 
 class Overtaken(Unavailable):
@@ -147,10 +151,10 @@ def _commit(connection: sqlite3.Connection, changes: Sequence[Change], before: C
 
 
 def _write(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    connection.executemany(_PUT_SESSION, (change.row for change in changes))
-    connection.executemany(_PUT_SNAPSHOT, _snapshots(changes))
-    connection.executemany(_PUT_LABEL, _labels(changes))
-    connection.executemany(_PUT_MARK, ((change.row.session, *mark) for change in changes for mark in change.marks))
+    _put_session(connection, (change.row for change in changes))
+    _put_snapshot(connection, _snapshots(changes))
+    _put_label(connection, _labels(changes))
+    _put_mark(connection, ((change.row.session, *mark) for change in changes for mark in change.marks))
 
 
 def _snapshots(changes: Iterable[Change]) -> Iterable[tuple[str, int, bytes]]:

@@ -7,7 +7,9 @@ import json
 
 import pytest
 
-from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect, log_reader
+from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
+from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.engine.ports import Checkpoint, LogRecreated
 from tests.contract.conftest import settings, take
 
@@ -129,3 +131,64 @@ async def test_what_was_sent_before_a_flush_has_come_back_when_it_returns(nats_s
         await connection.flush()
         assert heard[-1:] == [b"%d" % number]
     await connection.close()
+
+
+# --- bursts ----------------------------------------------------------------------------------------------------
+
+
+async def _events(bus: JetStreamBus, size: int, count: int) -> list[bytes]:
+    """Put so many events of that many bytes on the stream."""
+    events = [b"%d" % number + b"." * (size - len(str(number))) for number in range(count)]
+    await bus.events.append("s", events, 0)
+    return events
+
+
+async def _feed(bus: JetStreamBus) -> JetStreamEventFeed:
+    return JetStreamEventFeed(await Link.open(bus.connection, 5), bus.settings)
+
+
+def _bursts_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_reader, "_BURST", size)
+    monkeypatch.setattr(log_reader, "_BESIDE_PAYLOAD", -1_000_000_000)
+
+
+async def test_bursts_are_read_to_their_end_wherever_the_bytes_that_are_asked_for_end(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = await _events(jetstream, 20, 12)
+    feed = await _feed(jetstream)
+    for size in range(300, 480):  # some are just so many messages
+        _bursts_of(size, monkeypatch)
+        reader = await feed.open(0)
+        found = [await reader.fetch(1, 10)]
+        consumer = reader._consumer
+        while len(found) < len(events):
+            found.append(await reader.fetch(1, 10))
+        assert [one.data for (one,) in found] == events
+        assert reader._consumer == consumer, f"with {size} bytes it waited in vain and began again"
+        await reader.close()
+
+
+async def test_a_reader_holds_no_more_bytes_than_it_asks_for_ahead(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    burst, size = 50_000, 1_000
+    events = await _events(jetstream, size, 300)
+    _bursts_of(burst, monkeypatch)
+    reader = await (await _feed(jetstream)).open(0)
+    for event in events:
+        (found,) = await reader.fetch(1, 10)
+        assert found.data == event
+        await jetstream.connection.flush()  # what comes has time to come
+        assert reader._held <= 2 * burst + size
+    await reader.close()
+
+
+async def test_a_message_larger_than_a_burst_is_read_by_itself(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = await _events(jetstream, 2_000, 5)
+    _bursts_of(1_000, monkeypatch)
+    reader = await (await _feed(jetstream)).open(0)
+    assert [event.data for event in await take(reader, 5)] == events  # type: ignore[attr-defined]
+    await reader.close()

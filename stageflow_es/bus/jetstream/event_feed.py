@@ -15,7 +15,7 @@ from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, is_session_id
 from stageflow_es.engine.ports import LogRecreated, StoredEvent, Unanswered
 
-_PULL = 2000
+_PULL = 5_000
 """Messages asked for at a time: a projection that catches up reads far more than a partition's engine."""
 
 

@@ -30,6 +30,14 @@ _PULL_FOR = 30.0
 _MISSED_HEARTBEATS = 3
 _PAUSE = 0.1
 _PATIENCE_AT_CLOSE = 1.0
+_BURST = 4 * 1024 * 1024
+"""Bytes that are asked for at a time in bursts, and bytes that are held from which on none are asked for ahead: between
+them, the most that a reader takes.
+"""
+_BESIDE_PAYLOAD = 64 * 1024
+"""More than the subject and all else that the server counts to a message's bytes."""
+_TOO_LARGE = "Message Size Exceeds MaxBytes"
+_DONE = "Batch Completed"
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +74,7 @@ class LogReader:
 
     `bursts`: when asked, the server sends what there is, or with nothing there the next message, and then no more until
     it is asked again. Whoever fetches now and then gets a busy log in few large pieces, which costs both sides less.
+    Where there is more than was asked for, that is asked for at once: the server sends it while we work on the rest.
     """
 
     def __init__(
@@ -94,6 +103,11 @@ class LogReader:
         self._inbox: Listener | None = None
         self._delivered = 0
         self._wanted = 0
+        self._room = 0
+        self._held = 0
+        self._asked_behind = 0
+        self._larger_than_any = False
+        self._asking: asyncio.Task[None] | None = None
         self._heard = 0.0
         self._reconnects = 0
 
@@ -123,17 +137,23 @@ class LogReader:
         return self._take(limit)
 
     def _running_short(self, limit: int) -> bool:
-        """Whether to ask for more although there is some: half of what was asked for is there already."""
-        return self._wanted <= self._settings.pull // 2 and len(self._found) <= limit
+        """Whether to ask for more although there is some: half of what was asked for is there already, or the burst
+        is over."""
+        enough = 0 if self._bursts else self._settings.pull // 2
+        return self._wanted <= enough and len(self._found) <= limit
 
     def _take(self, limit: int) -> list[Any]:
         if limit < len(self._found):
+            self._held -= self._held * limit // len(self._found)
             return [self._found.popleft() for _ in range(limit)]
         taken = list(self._found)
         self._found.clear()
+        self._held = 0
         return taken
 
     async def close(self) -> None:
+        if self._asking is not None:
+            await self._asking
         name = await self._leave_consumer()
         if name is not None and self._link.client.is_connected:
             with suppress(ApiError, Unanswered):  # an abandoned consumer goes by itself, later
@@ -153,6 +173,7 @@ class LogReader:
             await self._pull()
 
     async def _pull(self) -> None:
+        """Ask for more. Raises Unanswered."""
         assert self._inbox is not None
         expires = max(_PULL_FOR, 2 * self._settings.heartbeat)
         request = {
@@ -161,10 +182,32 @@ class LogReader:
             "no_wait": self._bursts,
             "idle_heartbeat": int(self._settings.heartbeat * _NANOSECONDS),
         }
-        self._wanted += self._settings.pull
+        if self._larger_than_any:
+            request["batch"] = 1
+        elif self._bursts:
+            self._room = max(_BURST, self._link.client.max_payload + _BESIDE_PAYLOAD)
+            request["max_bytes"] = self._room
+        self._larger_than_any = False
+        self._asked_behind = self._delivered
+        self._wanted += request["batch"]
         self._heard = asyncio.get_running_loop().time()
         subject = f"{API}.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
         await self._link.publish(subject, msgspec.json.encode(request), self._inbox.subject)
+
+    def _burst_is_over(self) -> None:
+        """All that was asked for has come, and there may be more."""
+        self._wanted = 0
+        if self._held < _BURST and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_ahead())
+
+    async def _ask_ahead(self) -> None:
+        try:
+            if self._wanted <= 0 and self._consumer is not None and not self._broken:
+                await self._pull()
+        except Unanswered:
+            self._broken = True
+        finally:
+            self._asking = None
 
     async def _make_consumer(self, within: float) -> None:
         await self._check_log(within)
@@ -198,7 +241,8 @@ class LogReader:
             self._heard = now()
             words = reply.split(b".")
             if len(words) >= 9:
-                self._message(words, subject, head, data)
+                size = len(subject) + len(reply) + len(head) + len(data)
+                self._message(words, size, subject, head, data)
             else:
                 self._notice(headers_of(head) or {})
             if not self._stirred.is_set():
@@ -224,9 +268,9 @@ class LogReader:
             await inbox.close()
         return name
 
-    def _message(self, words: list[bytes], subject: bytes, head: bytes, data: bytes) -> None:
+    def _message(self, words: list[bytes], size: int, subject: bytes, head: bytes, data: bytes) -> None:
         """`words` of the reply subject: $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.
-        <time>.<pending>, and with the domain one more at the end."""
+        <time>.<pending>, and with the domain one more at the end. `size` as the server counts it."""
         at = 5 if len(words) == 9 else 7
         delivery = int(words[at + 1])
         if delivery != self._delivered + 1:
@@ -238,6 +282,11 @@ class LogReader:
         found = self._parse(Delivery(seq, int(words[at + 2]), subject, head, data))
         if found is not None:
             self._found.append(found)
+        if self._bursts:
+            self._held += len(data)
+            self._room -= size
+            if not self._wanted or not self._room:
+                self._burst_is_over()
 
     def _notice(self, headers: dict[str, str]) -> None:
         status = headers.get("Status")
@@ -246,5 +295,8 @@ class LogReader:
                 self._broken = True
         elif status in {"404", "408"}:
             self._wanted = 0
-        else:
+        elif self._bursts and headers.get("Description") == _TOO_LARGE:
+            self._larger_than_any = self._delivered == self._asked_behind
+            self._burst_is_over()
+        elif not self._bursts or headers.get("Description") != _DONE:
             self._broken = True
