@@ -22,8 +22,7 @@ from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
 from stageflow_es.bus.jetstream.streams import check_server
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.address import resolve
-from stageflow_es.engine.ports import BusError
-from stageflow_es.errors import OperatorError
+from stageflow_es.errors import StageFlowError
 from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
 from stageflow_es.stages.modules import load_stages
@@ -132,7 +131,9 @@ def main(name: str, *roles: Role) -> int:
     log_as_json()
     try:
         asyncio.run(serve(Settings.read(os.environ), roles))
-    except (OperatorError, BusError) as problem:
+    except KeyboardInterrupt:  # it had not begun
+        return OK
+    except (StageFlowError, OSError) as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         return OPERATOR
     return OK

@@ -29,8 +29,7 @@ from services.memory import settle
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.client.address import resolve
 from stageflow_es.engine import Engine, EngineSettings
-from stageflow_es.engine.ports import BusError
-from stageflow_es.errors import OperatorError
+from stageflow_es.errors import OperatorError, StageFlowError
 from stageflow_es.stages.modules import load_stages
 
 OK, UNHEALTHY, OPERATOR = 0, 1, 3
@@ -78,8 +77,9 @@ async def connect(settings: Settings) -> JetStreamBus:
 async def serve(settings: Settings) -> int:
     """Run an engine until a signal asks it to stop, or the installation turns out not to be as it should be."""
     load_stages(part.strip() for part in settings.stages.split(",") if part.strip())
+    limits = EngineSettings(max_running=settings.max_running)
     bus = await connect(settings)
-    engine = Engine(bus, name=settings.name, settings=EngineSettings(max_running=settings.max_running))
+    engine = Engine(bus, name=settings.name, settings=limits)
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
@@ -125,7 +125,9 @@ def main(arguments: list[str]) -> int:
     try:
         settings = Settings.read(os.environ)
         return asyncio.run(healthy(settings) if arguments == ["health"] else serve(settings))
-    except (OperatorError, BusError, TimeoutError) as problem:
+    except KeyboardInterrupt:  # it had not begun
+        return OK
+    except (StageFlowError, OSError) as problem:
         print(f"engine: {problem or 'no answer in time'}", file=sys.stderr)
         return OPERATOR
 

@@ -18,7 +18,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from stageflow_es import __version__
+from stageflow_es.cli import console
 from stageflow_es.cli.registry import COMMANDS
+
+INTERRUPTED = 130
 
 EPILOG = """\
 exit codes:
@@ -36,6 +39,14 @@ NATS_CONTEXT, the context selected with `nats context select`, nats://127.0.0.1:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:  # before the command had begun
+        return INTERRUPTED
+
+
+def _main(arguments: Sequence[str]) -> int:
+    console.prepare()
     parser = _parser(arguments)
     try:
         args = parser.parse_args(arguments)

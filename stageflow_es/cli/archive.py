@@ -67,7 +67,7 @@ async def _selected(
     found = [row async for row in client.select(wanted)]
     rows = [row for row in found if row.status in fit]
     left = [row for row in found if row.status not in (*fit, "archived")]
-    return [row.session for row in rows] if meant(args, "archive", rows, left) else None
+    return [row.session for row in rows] if await meant(args, "archive", rows, left) else None
 
 
 async def _archive(archivist: Archivist, args: argparse.Namespace, sessions: list[str]) -> int:

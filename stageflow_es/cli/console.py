@@ -3,9 +3,11 @@ as anything but text: what cannot be printed is shown as an escape."""
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
@@ -20,7 +22,13 @@ PLAIN_WIDTH = 160
 def _console(stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    class OneConsole(Console):
+        """Says that its reader has enough by an error, as a file does; rich would end the process."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = OneConsole(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     return console
@@ -61,11 +69,25 @@ def emit(value: Any) -> None:
 
 
 def emit_raw(data: bytes) -> None:
-    """One JSON object that is encoded already."""
-    sys.stdout.write(data.decode() + "\n")
-    sys.stdout.flush()
+    """One JSON object that is encoded already: UTF-8, whatever the terminal's encoding."""
+    _write_line(sys.stdout, data)
 
 
 def emit_error(value: Any) -> None:
     """The same, on stderr."""
-    sys.stderr.write(msgspec.json.encode(value).decode() + "\n")
+    _write_line(sys.stderr, msgspec.json.encode(value))
+
+
+def _write_line(stream: TextIO, data: bytes) -> None:
+    stream.flush()
+    stream.buffer.write(data + b"\n")
+    stream.buffer.flush()
+
+
+def prepare() -> None:
+    """Have characters the terminal's encoding lacks shown as escapes, and what is closed take anything."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

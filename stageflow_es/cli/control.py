@@ -67,7 +67,7 @@ def _many(args: argparse.Namespace, wanted: Selection | None) -> int:
     async def work(client: Client) -> int:
         found = [row async for row in client.select(wanted)]
         rows = [row for row in found if takes(row, action)]
-        if not meant(args, action, rows, [row for row in found if not takes(row, action)]):
+        if not await meant(args, action, rows, [row for row in found if not takes(row, action)]):
             return OK
         answers: list[BulkAnswer] = []
         sent = client.bulk(action, rows, reason=args.reason, at_once=args.at_once)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from stageflow_es.cli import console
 from stageflow_es.cli.options import (
     OK,
-    REFUSED,
     UsageError,
     add_connection,
     json_value,
@@ -45,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
         if args.session is not None:
             return _draw((await client.record(args.session)).whole().raw, args)
-        found = await find_definition(client, args.pipeline)
-        return REFUSED if found is None else _draw(found, args)
+        return _draw(await find_definition(client, args.pipeline), args)
 
     return with_client(args, work)
 

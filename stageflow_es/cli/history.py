@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from stageflow_es.cli import console
 from stageflow_es.cli.histories import verdict
-from stageflow_es.cli.options import OK, REFUSED, UsageError, add_connection, with_client
+from stageflow_es.cli.options import OK, NotFound, UsageError, add_connection, with_client
 
 if TYPE_CHECKING:
-    from stageflow_es.client import Client
+    from stageflow_es.client import Client, SessionHandle
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,32 +43,49 @@ async def _print(client: Client, args: argparse.Namespace) -> int:
         else:
             console.show(event_line(decode(data)))
     if not events:
-        console.complain("not found", f"there are no events of session {args.session} from {args.start} on")
-    return OK if events else REFUSED
+        raise NotFound(f"there are no events of session {args.session} from {args.start} on")
+    return OK
 
 
 async def _export(client: Client, args: argparse.Namespace) -> int:
-    """Write the export beside its place first: what has its name is whole."""
     from stageflow_es.audit import HistoryBroken
 
     target = Path(args.export)
-    part = target.with_name(f"{target.name}.part")
-    count = -1
     try:
-        with part.open("wb") as file:
-            async with aclosing(client.session(args.session).export()) as lines:
-                async for line in lines:
-                    file.write(line)
-                    count += 1
-        part.replace(target)
+        with _whole(target) as file:
+            count = await _write(client.session(args.session), file)
     except HistoryBroken as problem:
         return verdict(problem.broken, as_json=args.json)
     except OSError as problem:
         raise UsageError(f"{target}: {problem.strerror or problem}") from problem
-    finally:
-        part.unlink(missing_ok=True)
     if args.json:
         console.emit({"session": args.session, "file": str(target), "count": count})
     else:
         console.show(f"{target}: {count} events")
     return OK
+
+
+async def _write(session: SessionHandle, file: BinaryIO) -> int:
+    """Write the export; how many events it has."""
+    count = -1  # its first line is the header
+    async with aclosing(session.export()) as lines:
+        async for line in lines:
+            file.write(line)
+            count += 1
+    return count
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[BinaryIO]:
+    """Write to a file beside its place first: what has its name is whole. A pipe or a device stays what it is."""
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        with target.open("wb") as file:
+            yield file
+        return
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
 from stageflow_es.engine import Engine
+from stageflow_es.errors import OperatorError
 from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
 
@@ -70,6 +71,8 @@ class Installation:
     async def _start(self) -> None:
         await asyncio.to_thread(self.server.start)
         self._running.push_async_callback(asyncio.to_thread, self.server.stop)
+        self._tasks.append(asyncio.create_task(self._watch_server()))
+        self._running.callback(self._tasks[-1].cancel)
         bus = await JetStreamBus.connect(self.url, self._bus)
         self._running.push_async_callback(bus.close)
         await self._run_engine(bus)
@@ -78,6 +81,11 @@ class Installation:
         feed = JetStreamEventFeed(link, self._bus)
         await self._run_projector(bus, feed)
         await self._run_queries(bus, feed)
+
+    async def _watch_server(self) -> None:
+        """End when the server ends by itself: everything else would wait for it for ever."""
+        await asyncio.to_thread(self.server.wait)
+        raise OperatorError(f"nats-server has ended, and nothing runs without it; {self.server.log} may say why")
 
     async def _run_engine(self, bus: JetStreamBus) -> None:
         engine = Engine(bus, name=self._name)

@@ -23,6 +23,18 @@ class UsageError(Exception):
     """The command line does not make sense; the message says why."""
 
 
+class NotFound(Exception):
+    """There is nothing of that name; the message says of what kind."""
+
+
+def seconds(text: str) -> float:
+    """A length of time as an argument."""
+    given = float(text)
+    if not given >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return given
+
+
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """Where the bus is, and how the answer is printed."""
     group = parser.add_argument_group("connection")
@@ -45,7 +57,7 @@ def add_answer(parser: argparse.ArgumentParser, *, key: str = "--id") -> None:
     parser.add_argument(key, dest="id", metavar="KEY", help="idempotency key: the same key is applied once")
     parser.add_argument("--no-wait", action="store_true", help="return when the bus has it, not when it is applied")
     parser.add_argument(
-        "--patience", type=float, default=30, metavar="SECONDS", help="how long to wait for an engine (%(default)s)"
+        "--patience", type=seconds, default=30, metavar="SECONDS", help="how long to wait for an engine (%(default)s)"
     )
 
 
@@ -75,7 +87,7 @@ def json_value(text: str) -> Any:
         raise UsageError(f"{text}: {problem.strerror}") from problem
     try:
         return msgspec.json.decode(data)
-    except msgspec.MsgspecError as problem:
+    except (msgspec.MsgspecError, RecursionError) as problem:
         raise UsageError(f"not JSON: {problem} in {text!r}") from problem
 
 
@@ -102,7 +114,7 @@ def pairs(settings: Sequence[str]) -> dict[str, str]:
     """`key=value` arguments. Raises UsageError."""
     found = dict(setting.partition("=")[::2] for setting in settings if "=" in setting)
     for setting in settings:
-        if "=" not in setting:
+        if setting.find("=") < 1:
             raise UsageError(f"{setting!r} is not KEY=VALUE")
     return found
 

@@ -8,7 +8,7 @@ from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 from stageflow_es.cli import console
-from stageflow_es.cli.options import OK, REFUSED, add_connection, pipeline_argument, with_client
+from stageflow_es.cli.options import OK, REFUSED, NotFound, add_connection, pipeline_argument, with_client
 
 if TYPE_CHECKING:
     from stageflow_es.client import Client
@@ -46,8 +46,6 @@ def run_list(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
         document = await find_definition(client, args.reference)
-        if document is None:
-            return REFUSED
         if args.json:
             console.emit(document)
         else:
@@ -60,8 +58,6 @@ def run_show(args: argparse.Namespace) -> int:
 def run_diff(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
         old, new = await find_definition(client, args.old), await find_definition(client, args.new)
-        if old is None or new is None:
-            return REFUSED
         changes = list(
             unified_diff(_lines(old, in_order=True), _lines(new, in_order=True), args.old, args.new, lineterm="")
         )
@@ -74,14 +70,14 @@ def run_diff(args: argparse.Namespace) -> int:
     return with_client(args, work)
 
 
-async def find_definition(client: Client, reference: str) -> dict[str, Any] | None:
-    """The document a reference means; None, with a complaint: there is none."""
+async def find_definition(client: Client, reference: str) -> dict[str, Any]:
+    """The document a reference means. Raises NotFound."""
     document = pipeline_argument(reference)
     if isinstance(document, dict):
         return document
     found = await client.definition(reference)
     if found is None:
-        console.complain("not found", f"no pipeline {reference!r} is registered")
+        raise NotFound(f"no pipeline {reference!r} is registered")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -76,13 +77,15 @@ def _age(args: argparse.Namespace) -> timedelta | None:
         raise UsageError(f"--older-than: {problem}") from problem
 
 
-def meant(args: argparse.Namespace, what: str, rows: Sequence[SessionInfo], passed_over: Sequence[SessionInfo]) -> bool:
+async def meant(
+    args: argparse.Namespace, what: str, rows: Sequence[SessionInfo], passed_over: Sequence[SessionInfo]
+) -> bool:
     """Show what would be hit; whether to go on. `what`: the command, as in "stop"."""
     if args.dry_run and args.json:
         for row in rows:
             console.emit(row)
         return False
-    if args.dry_run or not args.yes:
+    if not args.json and (args.dry_run or not args.yes):
         _show(rows)
     if passed_over and not args.json:
         console.note(f"left alone, for {what} does not apply to them: {_by_status(passed_over)}")
@@ -93,9 +96,22 @@ def meant(args: argparse.Namespace, what: str, rows: Sequence[SessionInfo], pass
         return True
     if args.json or not sys.stdin.isatty():
         raise UsageError(f"{what} {_many(len(rows))}: nobody to ask: say --yes, or --dry-run to look")
-    sys.stderr.write(f"{what} {_many(len(rows))}? [y/N] ")
+    return await _answer(f"{what} {_many(len(rows))}? [y/N] ") in ("y", "yes")
+
+
+async def _answer(question: str) -> str:
+    """What somebody at the terminal says. The event loop turns meanwhile: it is what Ctrl-C ends, and what keeps the
+    connection."""
+    loop = asyncio.get_running_loop()
+    said = asyncio.Event()
+    sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    loop.add_reader(sys.stdin, said.set)
+    try:
+        await said.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
+    return sys.stdin.readline().strip().lower()
 
 
 def _show(rows: Sequence[SessionInfo]) -> None:

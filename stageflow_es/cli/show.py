@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from stageflow_es.cli import console
-from stageflow_es.cli.options import OK, REFUSED, add_connection, with_client
+from stageflow_es.cli.options import OK, NotFound, add_connection, with_client
 
 if TYPE_CHECKING:
     from stageflow_es.client import Client
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return with_client(args, lambda client: _state(client, args) if args.at else _row(client, args))
+    return with_client(args, lambda client: _row(client, args) if args.at is None else _state(client, args))
 
 
 async def _row(client: Client, args: argparse.Namespace) -> int:
@@ -28,8 +28,7 @@ async def _row(client: Client, args: argparse.Namespace) -> int:
 
     row = await client.session(args.session).get()
     if row is None:
-        console.complain("not found", f"there is no session {args.session}")
-        return REFUSED
+        raise NotFound(f"there is no session {args.session}")
     console.emit(row) if args.json else console.show(session_card(row))
     return OK
 

@@ -15,6 +15,7 @@ from stageflow_es.cli.options import (
     json_object,
     pairs,
     pipeline_argument,
+    seconds,
     with_client,
 )
 
@@ -39,7 +40,7 @@ def add_ending(parser: argparse.ArgumentParser) -> None:
     """What becomes of the command once the session has begun."""
     parser.add_argument("--watch", action="store_true", help="then print its events until it ends")
     parser.add_argument("--wait", action="store_true", help="then wait for its end and print the result")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long --wait waits (for ever)")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="how long --wait waits (for ever)")
 
 
 def run(args: argparse.Namespace) -> int:

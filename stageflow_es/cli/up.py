@@ -15,12 +15,19 @@ from stageflow_es.cli.options import OK, add_json, add_stages
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_stages(parser)
-    parser.add_argument("--port", type=int, default=4222, help="of the NATS server (%(default)s; 0: any free one)")
+    parser.add_argument("--port", type=_port, default=4222, help="of the NATS server (%(default)s; 0: any free one)")
     parser.add_argument("--directory", type=Path, default=Path(".stageflow"), help="for the data (%(default)s)")
     parser.add_argument("--prefix", default=os.environ.get("STAGEFLOW_PREFIX", "stageflow"), help="subject prefix")
     parser.add_argument("--partitions", type=int, default=8, help="fixed when the data is first made (%(default)s)")
     add_json(parser)
     parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    given = int(text)
+    if not 0 <= given < 2**16:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return given
 
 
 def run(args: argparse.Namespace) -> int:

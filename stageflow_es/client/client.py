@@ -34,8 +34,9 @@ from stageflow_es.client.queries import Queries, SessionInfo
 from stageflow_es.client.selection import Selection, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
-from stageflow_es.errors import DefinitionError, OperatorError
+from stageflow_es.errors import DefinitionError, OperatorError, Problem
 from stageflow_es.pipeline import Pipeline, canonical, validate
+from stageflow_es.pipeline.values import is_text
 from stageflow_es.session.wire import ForkBody, ForkPoint, StartBody
 
 CONNECT_WITHIN = 2.0
@@ -201,10 +202,14 @@ class Client:
     async def register(self, name: str, definition: Mapping[str, Any] | Pipeline | stageflow.Pipeline) -> str:
         """Publish a definition under a name and return its digest; sessions that run keep the version they have.
 
-        Its structure is checked here, its stages by the engine that starts it. Raises DefinitionError.
+        Its structure is checked here, its stages by the engine that starts it. Raises DefinitionError, also for a name
+        nobody could start it by.
         """
         document = _document(definition)
         errors = [problem for problem in validate(document) if problem.severity == "error"]
+        if not name or "@" in name or not is_text(name):
+            text = f"a pipeline cannot be named {name!a}: a name is a text that is not empty, and @ is for versions"
+            errors.insert(0, Problem(message=text))
         if errors:
             raise DefinitionError(errors)
         digest = await self.definitions.put(canonical(document))
@@ -307,10 +312,12 @@ def connect(
 
     `url`: one or several NATS URLs, comma-separated; without, `context` (of the `nats` command), `NATS_URL` and so
     on, see `address`. `timeout`: seconds an engine's answer is waited for. `options` are those of `nats.connect`
-    (`user`, `password`, `token`, `user_credentials`, `tls`, ...). Raises OperatorError when no server answers.
+    (`user`, `password`, `token`, `user_credentials`, `tls`, ...). Raises OperatorError when no server answers,
+    or the prefix is none.
     """
 
     async def open_client() -> Client:
+        BusSettings(prefix=prefix)  # a blank in it would be a command to the server
         address = resolve(url, context)
         link = await _open_link(address, connect_within, options)
         return Client(link, prefix, timeout=timeout)

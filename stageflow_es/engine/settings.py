@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from stageflow_es.errors import OperatorError
+
+_COUNTS = ("max_running", "batch", "append_limit")
+
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`max_running`: sessions whose stages run at once; `park_after`: how long a stage waits in memory before it is
@@ -13,7 +17,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     a fetch may wait; `local_timers`: timers shorter than this are kept on the event loop; `append_limit`: events of
     one session appended at once; `snapshot_after`: how many events a session has at most that is loaded from its whole
     history, longer ones from a snapshot and what came after it; `blocked_after`: how long a stage may hold up the
-    event loop before it is reported."""
+    event loop before it is reported. Raises OperatorError on settings nothing would run with."""
 
     max_running: int = 1000
     park_after: float = 1.0
@@ -27,3 +31,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     append_limit: int = 400
     snapshot_after: int = 500
     blocked_after: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise OperatorError(f"the engine setting {name} must be at least 1, not {getattr(self, name)}")

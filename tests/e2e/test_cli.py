@@ -224,6 +224,20 @@ def test_a_service_that_keeps_up_is_healthy(run: Run) -> None:
     assert json.loads(run("health", "--json").stdout)["broken"] == 0
 
 
+@pytest.mark.parametrize("arguments", ["show nobody", "history nobody", "pipelines show nobody", "graph nobody"])
+def test_what_is_not_there_is_a_json_object_for_programs(
+    call: Callable[..., str], capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    assert main([*arguments.split(), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, json.loads(printed.err)["error"]) == ("", "not found")
+
+
+def test_there_is_no_event_before_the_first(call: Callable[..., str]) -> None:
+    session = call("start", str(EXAMPLES / "count_up.json"), "--set", "goal=1").strip()
+    call("show", session, "--at", "0", code=1)
+
+
 def test_a_projection_is_rebuilt(run: Run, up: Up) -> None:
     run("start", "examples/count_up.json", "--set", "goal=1", "--wait", "--session", "before-rebuild")
     run("rebuild", "--db", str(up.directory / ".stageflow" / "projection.db"))

@@ -36,6 +36,12 @@ async def test_a_bad_definition_is_rejected_with_every_problem_at_its_place(clie
     assert rejected.value.command_seq
 
 
+@pytest.mark.parametrize("name", ["", "line@home", "\udcff"])
+async def test_a_pipeline_is_given_no_name_it_could_not_be_started_by(client: Client, name: str) -> None:
+    with pytest.raises(DefinitionError, match="cannot be named"):
+        await client.register(name, ASK)
+
+
 async def test_a_start_sent_twice_under_one_key_starts_once(client: Client) -> None:
     session = await client.start(ASK, session="once", id="once-1")
     again = await client.start(ASK, session="once", id="once-1")

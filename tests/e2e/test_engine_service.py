@@ -76,6 +76,7 @@ async def _until_it_takes_commands(server: EmbeddedServer) -> None:
     ("change", "said"),
     [
         ({"STAGEFLOW_PARTITIONS": "many"}, "partitions"),
+        ({"STAGEFLOW_MAX_RUNNING": "0"}, "max_running"),
         ({"STAGEFLOW_STAGES": "no.such.module"}, "no.such.module"),
         ({"NATS_URL": "nats://127.0.0.1:1"}, "127.0.0.1:1"),
     ],

@@ -99,3 +99,13 @@ async def test_a_damaged_file_ends_the_projector_with_what_to_do(
     _, log = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 3
     assert f"stageflow rebuild --db {db}" in log.decode()
+
+
+async def test_a_file_that_cannot_be_made_is_named_with_exit_code_3(
+    nats_server: EmbeddedServer, bus: JetStreamBus, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    process = await start("projector", nats_server, bus, tmp_path / "file" / "p.db")
+    _, log = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 3
+    assert f"projector: [Errno 17] File exists: '{tmp_path / 'file'}'" in log.decode()

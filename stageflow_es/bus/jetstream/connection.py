@@ -101,6 +101,8 @@ class Connection(Client):
         await super()._process_err(err_msg)
 
     async def close(self) -> None:
+        if self._flush_queue is None:  # it never came to connecting: the address was none
+            return
         try:
             await super().close()
         except (OSError, TypeError):
@@ -188,6 +190,8 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
 
     told = options.pop("disconnected_cb", None)
     addresses = [servers] if isinstance(servers, str) else list(servers)
+    if not addresses:  # nats-py would look for one for ever
+        raise OperatorError("cannot connect to NATS: no server is named")
     try:
         async with asyncio.timeout(within):
             await connection.connect(

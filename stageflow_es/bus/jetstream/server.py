@@ -82,6 +82,11 @@ class EmbeddedServer:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.directory / "nats.log"
+
     def start(self) -> str:
         """Start it, wait until it takes connections, return its URL. Raises OperatorError."""
         if self._process is not None:
@@ -96,6 +101,11 @@ class EmbeddedServer:
             raise OperatorError("nats-server did not start: " + (" | ".join(self._tail) or "it said nothing"))
         self._staging.in_memory()
         return self.url
+
+    def wait(self) -> None:
+        """Return when it has ended, whoever ended it."""
+        if self._pump is not None:
+            self._pump.join()
 
     def stop(self, patience: float = 20) -> None:
         """Ask it to stop and wait until it has; after `patience` seconds it is killed."""
@@ -157,7 +167,7 @@ class EmbeddedServer:
 
     def _read_log(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        with process.stderr, (self.directory / "nats.log").open("a", encoding="utf-8") as log:
+        with process.stderr, self.log.open("a", encoding="utf-8") as log:
             for line in process.stderr:
                 log.write(line)
                 log.flush()

@@ -56,6 +56,11 @@ def test_importing_the_package_loads_none_of_its_rooms() -> None:
         ["start", "/no/such/file.json"],
         ["start", "p", "--watch", "--wait"],
         ["register", "name", "not-a-file"],
+        ["start", "p", "--set", "=1"],
+        ["start", "p", "--set", "name=\udcff"],
+        ["start", "p", "--patience", "nan"],
+        ["start", "p", "--wait", "--timeout", "-1"],
+        ["up", "--port", "65536"],
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +74,17 @@ def test_no_server_is_one_line_and_exit_code_3(capsys: pytest.CaptureFixture[str
     assert printed.err.count("\n") == 1
     assert "nats://127.0.0.1:1" in printed.err
     assert "stageflow up" in printed.err
+
+
+@pytest.mark.parametrize("address", ["nats://", "nats://[::1", "nats://host:65536", ","])
+def test_an_address_that_is_none_is_one_line_and_exit_code_3(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--server", address]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_prefix_that_is_none_is_named_and_nothing_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--prefix", "a b", "--server", "nats://127.0.0.1:1"]) == 3
+    assert "the bus prefix 'a b'" in capsys.readouterr().err
 
 
 def test_no_server_is_a_json_object_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
