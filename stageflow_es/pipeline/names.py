@@ -17,10 +17,11 @@ COMPARISONS: Final = 2_000
 
 
 class Effort:
-    """How many comparisons name by name are left, for all questions of one validation."""
+    """How many comparisons name by name are left for all questions of one validation, and the answers given so far."""
 
     def __init__(self) -> None:
         self.left = COMPARISONS
+        self.answers: dict[tuple[Names, str], str] = {}
 
 
 class Names:
@@ -32,8 +33,12 @@ class Names:
 
     def suggestion(self, name: str, effort: Effort) -> str:
         """`; did you mean 'x'?` where a known name is near, else nothing."""
-        near = self._near(name, effort) if len(name) <= LONGEST else None
-        return f"; did you mean {near!r}?" if near is not None else ""
+        answer = effort.answers.get((self, name))
+        if answer is None:
+            near = self._near(name, effort) if len(name) <= LONGEST else None
+            answer = f"; did you mean {near!r}?" if near is not None else ""
+            effort.answers[self, name] = answer
+        return answer
 
     def _near(self, name: str, effort: Effort) -> str | None:
         if self._index is None:

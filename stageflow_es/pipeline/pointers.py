@@ -9,7 +9,11 @@ MAX_SHOWN: Final = 80
 
 def below(pointer: str, *tokens: str | int) -> str:
     """The pointer to what lies below `pointer` at these keys and indexes."""
-    return pointer + "".join(f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in tokens)
+    for token in tokens:
+        if type(token) is str and ("~" in token or "/" in token):
+            token = token.replace("~", "~0").replace("/", "~1")
+        pointer = f"{pointer}/{token}"
+    return pointer
 
 
 def shown(value: object) -> str:

@@ -11,8 +11,12 @@ from stageflow_es.pipeline.names import Effort, Names
 MAX_PROBLEMS: Final = 20_000
 
 
+class TooMany(Exception):
+    """There are more problems than a report takes."""
+
+
 class Report:
-    """The problems found so far. Past `MAX_PROBLEMS` it says only that there are more."""
+    """The problems found so far, and what suggestions may still cost."""
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []
@@ -23,31 +27,31 @@ class Report:
         """Whether nothing was found yet."""
         return not self._problems
 
-    @property
-    def full(self) -> bool:
-        """Whether nothing more is listed."""
-        return len(self._problems) >= MAX_PROBLEMS
-
     def error(self, pointer: str, message: str) -> None:
-        """Something the pipeline cannot run with."""
-        self.add([Problem(path=pointer, message=message)])
+        """Something the pipeline cannot run with. Raises TooMany, as all that adds to the report does."""
+        self._add(Problem(path=pointer, message=message))
 
     def warning(self, pointer: str, message: str) -> None:
         """Something that is probably not meant."""
-        self.add([Problem(path=pointer, message=message, severity="warning")])
+        self._add(Problem(path=pointer, message=message, severity="warning"))
 
-    def add(self, problems: Iterable[Problem]) -> None:
+    def extend(self, problems: Iterable[Problem]) -> None:
         """Take problems others found."""
-        if not self.full:
-            self._problems.extend(problems)
+        for problem in problems:
+            self._add(problem)
+
+    def _add(self, problem: Problem) -> None:
+        self._problems.append(problem)
+        if len(self._problems) > MAX_PROBLEMS:
+            raise TooMany
 
     def near(self, name: str, known: Names) -> str:
         """A suggestion for an unknown name, to end a message with; may be empty."""
-        return "" if self.full else known.suggestion(name, self.effort)
+        return known.suggestion(name, self.effort)
 
     def problems(self) -> list[Problem]:
-        """Everything found, errors first, otherwise in the order found."""
+        """Everything found, errors first, else in the order found. Past `MAX_PROBLEMS` only that there are more."""
         ordered = sorted(self._problems[:MAX_PROBLEMS], key=lambda problem: problem.severity != "error")
-        if self.full:
+        if len(self._problems) > MAX_PROBLEMS:
             ordered.append(Problem(message=f"there are more than {MAX_PROBLEMS:,} problems; the rest is not listed"))
         return ordered

@@ -42,6 +42,9 @@ class Literal:
         return self.value
 
 
+NULL: Final = Literal(None)
+
+
 class Form(msgspec.Struct, frozen=True):
     """One operator: how many arguments it takes (`most` None: any number) and how to make its evaluator.
 
@@ -70,13 +73,16 @@ REFUSED: Final = {
 
 class Compiler:
     """Compiles one rule. `problems` and `variables` fill while it walks; what it returns is only to be run when there
-    are no problems."""
+    are no problems. With `checking` it only looks for those: what it returns is nothing to be run."""
 
-    def __init__(self, forms: Mapping[str, Form], names: Names, pointer: str, effort: Effort | None = None) -> None:
+    def __init__(
+        self, forms: Mapping[str, Form], names: Names, pointer: str, effort: Effort, *, checking: bool = False
+    ) -> None:
         self._pointer = pointer
         self._forms = forms
         self._names = names
-        self._effort = effort or Effort()
+        self._effort = effort
+        self._checking = checking
         self._parts = 0
         self._text = 0
         self._full = False
@@ -86,17 +92,17 @@ class Compiler:
     def compile(self, rule: object, at: Place = None, depth: int = 0, scoped: bool = False) -> Evaluator:
         """The evaluator of the rule at a place. `scoped`: its data are an item, not what the rule was given."""
         if not self._admit(rule, at, depth):
-            return Literal(None)
+            return NULL
         match rule:
             case dict():
                 return self._object(rule, at, depth, scoped)
             case list():
                 return self._list(rule, at, depth, scoped)
             case None | bool() | int() | float() | str():
-                return Literal(rule)
+                return NULL if self._checking else Literal(rule)
             case _:
                 self._problem(at, f"{type(rule).__name__} is no JSON value")
-                return Literal(None)
+                return NULL
 
     def _problem(self, at: Place, message: str) -> None:
         tokens: list[str | int] = []
@@ -110,28 +116,24 @@ class Compiler:
         if self._full:
             return False
         self._parts += 1
+        parts = self._parts
         if isinstance(value, str):
             self._text += len(value)
-        message = None
-        if depth > MAX_DEPTH:
-            message = f"a rule may be nested {MAX_DEPTH} levels deep at most"
-        elif self._parts + (len(value) if isinstance(value, (list, dict)) else 0) > MAX_PARTS:
-            message = TOO_MANY
-        elif self._text > MAX_TEXT:
-            message = f"the texts in a rule may be {MAX_TEXT:,} characters at most"
-        self._full = message is not None
-        message = message or self._number_problem(value)
-        if message is not None:
+        elif isinstance(value, (list, dict)):
+            parts += len(value)
+        elif (message := number_problem(value)) is not None:
             self._problem(at, message)
-        return message is None
-
-    @staticmethod
-    def _number_problem(value: object) -> str | None:
-        if isinstance(value, float) and not isfinite(value):
-            return f"{value} is no JSON number"
-        if isinstance(value, int) and not -LARGEST <= value < LARGEST:
-            return "whole numbers in a rule must fit in 64 bits"
-        return None
+            return False
+        if depth <= MAX_DEPTH and parts <= MAX_PARTS and self._text <= MAX_TEXT:
+            return True
+        self._full = True
+        if depth > MAX_DEPTH:
+            self._problem(at, f"a rule may be nested {MAX_DEPTH} levels deep at most")
+        elif parts > MAX_PARTS:
+            self._problem(at, TOO_MANY)
+        else:
+            self._problem(at, f"the texts in a rule may be {MAX_TEXT:,} characters at most")
+        return False
 
     def _list(self, items: list[Any], at: Place, depth: int, scoped: bool) -> Evaluator:
         parts = [self.compile(item, (at, i), depth + 1, scoped) for i, item in enumerate(items)]
@@ -152,11 +154,11 @@ class Compiler:
         (name,) = rule
         if not isinstance(name, str):
             self._problem(at, "the key of an object must be a text")
-            return Literal(None)
+            return NULL
         form = self._forms.get(name)
         if form is None:
             self._problem((at, name), self._unknown(name))
-            return Literal(None)
+            return NULL
         return self._operator(name, form, rule[name], (at, name), depth, scoped)
 
     def _unknown(self, name: str) -> str:
@@ -172,7 +174,7 @@ class Compiler:
             self._full = True
             self._problem(at, TOO_MANY)
         if self._full:
-            return Literal(None)
+            return NULL
         if len(arguments) < form.least or (form.most is not None and len(arguments) > form.most):
             self._problem(at, f"`{name}` takes {form.arity()}, here are {len(arguments)}")
         if form.reads is not None:
@@ -181,7 +183,7 @@ class Compiler:
         for index, argument in enumerate(arguments):
             where = (at, index) if isinstance(given, list) else at
             parts.append(self.compile(argument, where, depth + 1, scoped or (form.scoped and index == 1)))
-        return Literal(None) if self.problems else form.build(parts)
+        return NULL if self._checking or self.problems else form.build(parts)
 
     def _read(self, names: list[Any], at: Place, scoped: bool) -> None:
         """Take down the paths an operator reads, and report those it may not read."""
@@ -194,7 +196,7 @@ class Compiler:
                 case str():
                     path = name
                 case int() | float() if not isinstance(name, bool):
-                    path = text(name, Budget()) if self._number_problem(name) is None else ""
+                    path = text(name, Budget()) if number_problem(name) is None else ""
                 case _:
                     self._problem(at, f"a path is a text or an index, not {kind_of(name)}")
                     continue
@@ -209,7 +211,7 @@ class Compiler:
         if operators:
             message = f"one object holds one operator; here is {shown(operators[0])} beside other keys"
             self._problem(at, f"{message} (join rules with `and` or `or`)")
-            return Literal(None)
+            return NULL
         for name, item in value.items():
             if not isinstance(name, str):
                 self._problem(at, "the keys of an object must be texts")
@@ -240,4 +242,13 @@ def path_problem(path: str) -> str | None:
         return f"a path may be {MAX_PATH} characters long at most"
     if "__" in path:
         return f"a rule may not read {shown(path)}: `__` is not allowed in paths"
+    return None
+
+
+def number_problem(value: object) -> str | None:
+    """Why a number may not stand in a rule; None where it may, or is none."""
+    if isinstance(value, float) and not isfinite(value):
+        return f"{value} is no JSON number"
+    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+        return "whole numbers in a rule must fit in 64 bits"
     return None

@@ -267,7 +267,7 @@ def compile_rules(rules: Iterable[object]) -> tuple[Rule, ...]:
 
 
 def _compiled(rule: object, pointer: str, operators: Operators) -> Rule:
-    compiler = Compiler(operators.forms, operators.names, pointer)
+    compiler = Compiler(operators.forms, operators.names, pointer, Effort())
     run = compiler.compile(rule)
     if compiler.problems:
         raise InvalidRule(compiler.problems)
@@ -280,7 +280,7 @@ def check_rule(rule: object, pointer: str = "", operators: Operators = _STANDARD
 
 
 def _problems(rule: object, pointer: str, operators: Operators, effort: Effort) -> list[Problem]:
-    compiler = Compiler(operators.forms, operators.names, pointer, effort)
+    compiler = Compiler(operators.forms, operators.names, pointer, effort, checking=True)
     compiler.compile(rule)
     return compiler.problems
 

@@ -79,7 +79,7 @@ class StageUse:
         """Report a rule or a template that cannot be compiled, and a value of another type than is documented."""
         if field.format == "json-logic":
             pointer = below(node.pointer, "config", field.name)
-            self._report.add(check_condition(value, pointer, self._report.effort))
+            self._report.extend(check_condition(value, pointer, self._report.effort))
             return
         kinds = _KINDS.get(field.type)
         if kinds is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):

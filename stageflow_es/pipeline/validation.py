@@ -13,13 +13,15 @@ and can start; warnings are things that are probably not meant.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline.calls import Calls
 from stageflow_es.pipeline.document import MAX_NODES, Document, Walk
 from stageflow_es.pipeline.graph import Search, check_graph
 from stageflow_es.pipeline.plain import json_problems
 from stageflow_es.pipeline.pointers import below
-from stageflow_es.pipeline.report import Report
+from stageflow_es.pipeline.report import Report, TooMany
 from stageflow_es.pipeline.room import with_room
 from stageflow_es.pipeline.rules import check_condition
 from stageflow_es.pipeline.spec import Catalog
@@ -36,7 +38,13 @@ def validate(data: object, stages: Catalog | None = None) -> list[Problem]:
 
 def _problems(data: object, stages: Catalog | None) -> list[Problem]:
     report = Report()
-    report.add(json_problems(data))
+    with suppress(TooMany):
+        _look_at(data, stages, report)
+    return report.problems()
+
+
+def _look_at(data: object, stages: Catalog | None, report: Report) -> None:
+    report.extend(json_problems(data))
     if report.empty:
         walk = Walk(report)
         root = walk.read(data)
@@ -44,7 +52,6 @@ def _problems(data: object, stages: Catalog | None) -> list[Problem]:
             report.error("/nodes", f"a pipeline may have {MAX_NODES:,} nodes at most, here are {walk.nodes:,}")
         elif root is not None:
             _check(walk.documents, stages, report)
-    return report.problems()
 
 
 def errors_of(data: object, stages: Catalog | None = None) -> list[Problem]:
@@ -68,4 +75,4 @@ def _check_rules(document: Document, report: Report) -> None:
         for index, condition in node.conditions():
             if "if" in condition:
                 pointer = below(node.pointer, "conditions", index, "if")
-                report.add(check_condition(condition["if"], pointer, report.effort))
+                report.extend(check_condition(condition["if"], pointer, report.effort))

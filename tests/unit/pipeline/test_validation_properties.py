@@ -142,7 +142,7 @@ VALIDATOR = jsonschema.Draft202012Validator(pipeline_schema())
 
 def shape_is_right(data: Any) -> bool:
     report = Report()
-    report.add(json_problems(data))
+    report.extend(json_problems(data))
     Walk(report).read(data)
     return not [problem for problem in report.problems() if "already taken" not in problem.message]
 
