@@ -143,6 +143,7 @@ class LogReader:
         return self._wanted <= enough and len(self._found) <= limit
 
     def _take(self, limit: int) -> list[Any]:
+        self._heard = asyncio.get_running_loop().time()
         if limit < len(self._found):
             self._held -= self._held * limit // len(self._found)
             return [self._found.popleft() for _ in range(limit)]
@@ -233,20 +234,20 @@ class LogReader:
         self._consumer = name
 
     async def _listen(self, consumer: str) -> Listener:
-        now = asyncio.get_running_loop().time
+        now, stirred = asyncio.get_running_loop().time, self._stirred
 
         def arrived(subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
             if consumer != self._consumer or self._broken:
                 return
-            self._heard = now()
+            if not stirred.is_set():
+                self._heard = now()
+                stirred.set()
             words = reply.split(b".")
             if len(words) >= 9:
-                size = len(subject) + len(reply) + len(head) + len(data)
-                self._message(words, size, subject, head, data)
+                self._message(words, len(subject) + len(reply) + len(head) + len(data), subject, head, data)
             else:
+                self._heard = now()
                 self._notice(headers_of(head) or {})
-            if not self._stirred.is_set():
-                self._stirred.set()
 
         return await self._link.client.listen_to_parts(self._link.client.new_inbox(), arrived)
 
