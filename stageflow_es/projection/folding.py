@@ -83,7 +83,7 @@ class Live:
                     continue
                 self._breaks(event, fault, events[first:index])
             else:
-                if self.state.n % MARK_EVERY == 1:
+                if self.state.n % MARK_EVERY == 1 and self.state.n > 1:
                     marks.append((self.state.n, event.seq))
             changed = True
         return self._change(marks, anew) if changed else None

@@ -3,7 +3,8 @@
     sessions    one row a session, as queries answer it; JSON where a value is more than a text
     labels      one row a session's label, with the columns lists are filtered and sorted by
     snapshots   the folded state of each session at its row's version
-    marks       where every so many-th event of a session is in the stream, to page through long histories
+    marks       where every so many-th event of a session is in the stream, to page through long histories; not the
+                first one, for a server that is asked for a subject's first message needs no look at other ones
     checkpoint  one row: the stream, and the last sequence whose event is in the tables above
     meta        which release's tables and fold these are
 

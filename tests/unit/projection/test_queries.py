@@ -236,6 +236,26 @@ async def test_a_late_page_of_a_long_history_is_found_without_reading_the_early_
     assert sum(read) <= 2 * 500
 
 
+@pytest.mark.parametrize(
+    ("question", "body"), [("session.state", {"at": 2}), ("session.history", {}), ("session.history", {"from": 3})]
+)
+async def test_early_events_are_asked_for_from_the_streams_first_on_which_costs_the_server_least(
+    world: World, asker: Any, monkeypatch: pytest.MonkeyPatch, question: str, body: dict[str, int]
+) -> None:
+    await world.mingle([session("before", *ANSWERED)])
+    await _long(world, 10)
+    asked: list[int] = []
+    page = world.feed.page
+
+    async def noting(session: str, after: int, limit: int) -> Any:
+        asked.append(after)
+        return await page(session, after, limit)
+
+    monkeypatch.setattr(world.feed, "page", noting)
+    await asker()(question, session="long", **body)
+    assert asked == [0]
+
+
 async def test_the_state_at_every_version_is_the_one_the_core_had_then(world: World, asker: Any) -> None:
     scenario = session("one", *ANSWERED)
     await world.mingle([scenario])
