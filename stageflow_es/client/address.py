@@ -80,7 +80,7 @@ def _home(env: Mapping[str, str]) -> Path:
 
 def _selected(env: Mapping[str, str]) -> str | None:
     try:
-        return (_home(env) / "context.txt").read_text(encoding="utf-8").strip() or None
+        return (_home(env) / "context.txt").read_text(encoding="utf-8", errors="replace").strip() or None
     except OSError:
         return None
 
@@ -96,7 +96,11 @@ def _from_context(name: str, env: Mapping[str, str]) -> Address:
     for field in _UNSUPPORTED:
         if getattr(context, field):
             raise OperatorError(f"the NATS context {name!r} sets {field}, which this client does not support")
-    return Address(servers=_split(context.url), options=_options(context), source=f"the NATS context {name!r}")
+    try:
+        options = _options(context)
+    except OSError as problem:
+        raise OperatorError(f"the certificates of the NATS context {name!r} cannot be used: {problem}") from problem
+    return Address(servers=_split(context.url), options=options, source=f"the NATS context {name!r}")
 
 
 def _options(context: _Context) -> dict[str, Any]:

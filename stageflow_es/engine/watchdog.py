@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from typing import Protocol
 
 from stageflow_es.log import logger
 
 log = logger(__name__)
+
+LAST = 100
+"""Reports that are kept."""
 
 
 class Named(Protocol):
@@ -37,7 +41,8 @@ class Watchdog(Watched):
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self.reports: list[str] = []
+        self.reports: deque[str] = deque(maxlen=LAST)
+        """What was reported, the latest last."""
 
     def start(self) -> None:
         """Watch the running loop."""
@@ -62,10 +67,14 @@ class Watchdog(Watched):
             held = time.monotonic() - turned
             if held > self._patience and turned != reported:
                 reported = turned
-                doing = self.doing
-                name = _task_of(loop) if doing is None else doing.name
+                name = self._name_of_what_runs(loop)
                 self.reports.append(name)
                 log.warning("event_loop_blocked", by=name, seconds=round(held, 3), mend="set blocking = True")
+
+    def _name_of_what_runs(self, loop: asyncio.AbstractEventLoop) -> str:
+        """Not to be asked for in the loop that watches: its variables would keep a run in memory that is over."""
+        doing = self.doing
+        return _task_of(loop) if doing is None else doing.name
 
 
 def _task_of(loop: asyncio.AbstractEventLoop) -> str:

@@ -233,6 +233,15 @@ def test_what_is_not_there_is_a_json_object_for_programs(
     assert (printed.out, json.loads(printed.err)["error"]) == ("", "not found")
 
 
+@pytest.mark.parametrize("arguments", ["engines", "history s", "watch s", "pipelines list", "register n {example}"])
+def test_a_prefix_without_an_engine_is_said(
+    call: Callable[..., str], capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    example = str(EXAMPLES / "count_up.json")
+    assert main([*arguments.format(example=example).split(), "--prefix", "nobody"]) == 3
+    assert "no engine has ever run" in capsys.readouterr().err
+
+
 def test_there_is_no_event_before_the_first(call: Callable[..., str]) -> None:
     session = call("start", str(EXAMPLES / "count_up.json"), "--set", "goal=1").strip()
     call("show", session, "--at", "0", code=1)

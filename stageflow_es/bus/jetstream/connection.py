@@ -197,7 +197,9 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
             await connection.connect(
                 servers=addresses, **{"error_cb": note, **_DEFAULTS, **options}, disconnected_cb=lost
             )
-    except (nats_errors.Error, OSError, TimeoutError) as error:
+    except (ImportError, TypeError):  # a package that is missing, an option nats-py does not know
+        raise
+    except Exception as error:  # those of a bad key come from a package that may not be there
         await connection.close()
         reason = failures[0] if failures else error
         raise OperatorError(f"cannot connect to NATS at {', '.join(addresses)}: {reason}") from error

@@ -28,6 +28,8 @@ NO_STREAM = 10059
 _DEAF = "this user may not subscribe to its inbox, so no answer reaches it: allow it _INBOX.>, or its own prefix of it"
 _NO_RESPONDERS = "503"
 _PROTOCOL = 64
+_STREAMS = (f"{API}.DIRECT.GET.", "$KV.")
+_NO_STREAM = "; where no engine has ever run on this server, account and prefix, there is no such stream"
 
 Headers = dict[str, str]
 Heard = TypeVar("Heard")
@@ -66,7 +68,8 @@ def checked(msg: Incoming) -> dict[str, Any]:
 def responded(msg: Incoming, what: str) -> Incoming:
     """The answer. Raises Unanswered when the server says that nobody is there to give one."""
     if msg.status == _NO_RESPONDERS:
-        raise Unanswered(f"nothing answers on {what} just now")
+        absent = _NO_STREAM if what.startswith(_STREAMS) else ""
+        raise Unanswered(f"nothing answers on {what} just now{absent}")
     return msg
 
 

@@ -19,6 +19,7 @@ def home(tmp_path: Path) -> Path:
     (contexts / "staging.json").write_text(json.dumps({"description": "x", **staging}))
     (contexts / "domain.json").write_text(json.dumps({"url": "nats://x", "jetstream_domain": "hub"}))
     (contexts / "broken.json").write_text("{")
+    (contexts / "no-ca.json").write_text(json.dumps({"ca": "/no/such/ca.pem"}))
     return tmp_path
 
 
@@ -64,7 +65,13 @@ def test_contexts_are_found_in_the_home_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("nowhere", "no NATS context"), ("broken", "cannot be read"), ("domain", "jetstream_domain")]
+    ("name", "message"),
+    [
+        ("nowhere", "no NATS context"),
+        ("broken", "cannot be read"),
+        ("domain", "jetstream_domain"),
+        ("no-ca", "certificates"),
+    ],
 )
 def test_a_context_that_cannot_be_used_is_the_operators_error(home: Path, name: str, message: str) -> None:
     with pytest.raises(OperatorError, match=message):
