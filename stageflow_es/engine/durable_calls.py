@@ -63,13 +63,10 @@ class DurableCalls:
 
     # --- what the stage asks for ---
 
-    def emit(self, name: str, payload: dict[str, Any]) -> None:
+    def emit(self, name: str, payload: Any) -> None:
         key, record = self._call("emit", name)
         if record is None:
-            carried = plain(payload, "the payload of event", name)
-            if not isinstance(carried, dict):
-                raise StageError(f"the payload of event {name!r} must be an object")
-            self._report(cmd.EmitEvent, key=key, name=name, payload=carried)
+            self._report(cmd.EmitEvent, key=key, name=name, payload=plain(payload, "the payload of event", name))
 
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
         key, record = self._call("step", name)

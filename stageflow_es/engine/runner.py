@@ -271,7 +271,7 @@ class StageRun:
             self._calls = DurableCalls(self, self._run, NOTHING)
         return self._calls
 
-    def emit(self, name: str, payload: dict[str, Any]) -> None:
+    def emit(self, name: str, payload: Any) -> None:
         self._durable.emit(name, payload)
 
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:

@@ -111,7 +111,7 @@ class ThreadRuntime:
     def arguments(self) -> dict[str, Any]:
         return self._caller.now(lambda: self._runtime.arguments)
 
-    def emit(self, name: str, payload: dict[str, Any]) -> None:
+    def emit(self, name: str, payload: Any) -> None:
         self._caller.now(self._runtime.emit, name, payload)
 
     async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:

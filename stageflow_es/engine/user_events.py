@@ -29,7 +29,7 @@ def to_user_event(event: ev.AnyEvent) -> Event:
     return user
 
 
-def _payload(event: ev.AnyEvent) -> dict[str, Any]:
+def _payload(event: ev.AnyEvent) -> Any:
     match event:
         case ev.StageEvent():
             return event.payload

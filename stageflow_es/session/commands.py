@@ -136,7 +136,7 @@ class EmitEvent(RunReport, frozen=True, kw_only=True, tag="emit_event"):
 
     key: str
     name: str
-    payload: dict[str, Any] = {}
+    payload: Any = {}
 
 
 class RecordStep(RunReport, frozen=True, kw_only=True, tag="record_step"):

@@ -191,7 +191,7 @@ class StageEvent(NodeEvent, frozen=True, kw_only=True, tag="stage_event"):
 
     key: str
     name: str
-    payload: dict[str, Any] = {}
+    payload: Any = {}
 
 
 class StepCompleted(NodeEvent, frozen=True, kw_only=True, tag="step_completed"):

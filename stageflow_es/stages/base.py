@@ -109,11 +109,13 @@ class BaseStage:
 
     # --- durable calls ---
 
-    def emit(self, event_type: str, payload: dict[str, Any] | None = None) -> None:
-        """Record an event of the stage's own. Raises ValueError when the class does not allow it."""
-        self._check_event(event_type, payload or {})
+    def emit(self, event_type: str, payload: Any = None) -> None:
+        """Record an event of the stage's own; no payload is an empty object. Raises ValueError when the class does not
+        allow it."""
+        payload = {} if payload is None else payload
+        self._check_event(event_type, payload)
         if self._runtime is not None:
-            self._runtime.emit(event_type, payload or {})
+            self._runtime.emit(event_type, payload)
         else:
             event = Event(type=event_type, session_id=self.session.id, stage_id=self.stage_id, payload=payload)
             self.session.emit(event)

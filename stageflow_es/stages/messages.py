@@ -48,7 +48,7 @@ class Event:
         node_id: str | None = None,
         stage_id: str | None = None,
         action_id: str | None = None,
-        payload: dict[str, Any] | None = None,
+        payload: Any = None,
         timestamp: datetime | None = None,
     ) -> None:
         self.type = type
@@ -56,7 +56,7 @@ class Event:
         self.node_id = node_id
         self.stage_id = stage_id
         self.action_id = action_id
-        self.payload = payload or {}
+        self.payload = {} if payload is None else payload
         self.timestamp = timestamp or datetime.now(UTC)
 
     def __repr__(self) -> str:

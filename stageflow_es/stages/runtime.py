@@ -65,7 +65,7 @@ class StageRuntime(Protocol):
     @property
     def attempt(self) -> int: ...
 
-    def emit(self, name: str, payload: dict[str, Any]) -> None:
+    def emit(self, name: str, payload: Any) -> None:
         """Record an event. Recorded once, also when the run is repeated; durable before the stage completes."""
 
     async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:

@@ -138,7 +138,7 @@ def steps(name: str, value: Any, scope: str = "") -> Move:
     return lambda s: cmd.RecordStep(at=s.at, run=s.run_of(scope), key=f"step:{name}:0", name=name, value=value)
 
 
-def emits(name: str, payload: dict[str, Any], scope: str = "") -> Move:
+def emits(name: str, payload: Any, scope: str = "") -> Move:
     return lambda s: cmd.EmitEvent(at=s.at, run=s.run_of(scope), key=f"emit:{name}:0", name=name, payload=payload)
 
 

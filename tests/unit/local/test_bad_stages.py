@@ -43,7 +43,7 @@ DEEDS: dict[str, tuple[Callable[[BaseStage], Any], str]] = {
     "an error that is no Exception": (lambda s: fail_with(Odd("odd")), "odd"),
     "an event without a text for its name": (lambda s: s.emit(5), "cannot emit 5"),  # type: ignore[arg-type]
     "an event named half a character": (lambda s: s.emit(HALF), "is no text"),
-    "an event whose payload is no object": (lambda s: s.emit("x", [1]), "must be an object"),  # type: ignore[arg-type]
+    "an event whose payload is no JSON": (lambda s: s.emit("x", [HALF]), "is not JSON"),
     "a step without a text for its name": (lambda s: s.step(5, int), "cannot step 5"),  # type: ignore[arg-type]
     "a step named half a character": (lambda s: s.step(HALF, int), "is no text"),
     "a wait for no type": (lambda s: s.wait_input(None), "cannot wait None"),  # type: ignore[arg-type]

@@ -79,6 +79,19 @@ async def test_a_stage_emits_through_its_session() -> None:
     assert [(event.stage_id, event.payload) for event in said] == [("e", {"n": 1})]
 
 
+@register_stage("EmitsConfig")
+class EmitsConfig(BaseStage):
+    async def run(self) -> None:
+        self.emit("said", self.config["payload"])
+
+
+@pytest.mark.parametrize("payload", [5, 0, "x", "", [1], [], True, {"a": 1}])
+async def test_what_a_stage_emits_may_be_any_json(payload: Any) -> None:
+    emitting = pipeline(stage("e", "EmitsConfig", config={"payload": payload}), end())
+    result = await Session("s", emitting).run()
+    assert [event.payload for event in result.history if event.type == "said"] == [payload]
+
+
 async def test_a_stage_waits_through_its_session() -> None:
     session = Session("s", pipeline(stage("ask", "SessionAsks", outputs={"answer": "a"}), end("a")))
     running = asyncio.create_task(session.run())

@@ -54,7 +54,7 @@ class FakeRuntime:
     def arguments(self) -> dict[str, Any]:
         return {name: self.session.context.get(path) for name, path in self._paths.items()}
 
-    def emit(self, name: str, payload: dict[str, Any]) -> None:
+    def emit(self, name: str, payload: Any) -> None:
         self.asked.append(("emit", name, payload))
 
     async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:
