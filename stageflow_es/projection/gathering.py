@@ -29,11 +29,11 @@ BACKLOG = 1_000
 
 
 class Gathering:
-    """Makes batches of at most `limit` events of what `reader` reads."""
+    """Makes batches of at most `limit` events of what `reader` reads; that may be changed between batches."""
 
     def __init__(self, reader: FeedReader, limit: int = BATCH) -> None:
         self._reader = reader
-        self._limit = limit
+        self.limit = limit
         self._ended = asyncio.get_running_loop().time()
 
     async def next(self) -> list[FeedEvent]:
@@ -41,14 +41,14 @@ class Gathering:
         for already."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        events = list(await self._reader.fetch(self._limit, IDLE))
+        events = list(await self._reader.fetch(self.limit, IDLE))
         came_at_once = loop.time() - asked < LOOK
         until = (self._ended if came_at_once else loop.time()) + EVERY
         came, pause = len(events), LOOK
         size = sum([len(event.data) for event in events])
-        while events and len(events) < self._limit and size < BATCH_BYTES and (left := until - loop.time()) > TOO_SHORT:
+        while events and len(events) < self.limit and size < BATCH_BYTES and (left := until - loop.time()) > TOO_SHORT:
             await asyncio.sleep(min(pause, left))
-            more = await self._reader.fetch(self._limit - len(events), 0)
+            more = await self._reader.fetch(self.limit - len(events), 0)
             events += more
             size += sum([len(event.data) for event in more])
             if came + len(more) < MANY:

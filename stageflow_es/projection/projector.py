@@ -30,6 +30,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 DEFINITION_WITHIN = 30.0
 AT_ONCE = 64
 """Sessions folded before others in the process get their turn."""
+IMAGES = 64 * 1024 * 1024
+"""Bytes of snapshots to be written at a time, about: a batch has as many events as made so many in the one before."""
 REMEMBERED = 128 * 1024 * 1024
 """Bytes of snapshots whose sessions are kept in memory; the sessions themselves take several times that."""
 
@@ -120,11 +122,17 @@ class Projector:
                     writing = None
                 if events:
                     changes = await self._fold(events)
+                    gathering.limit = self._next_limit(len(events), changes)
                     before, position = position, Checkpoint(created, events[-1].seq)
                     writing = asyncio.create_task(self._write(changes, before, position))
+                    del events, changes  # what is written is not to be held while the next ones are folded
         finally:
             if writing is not None:
                 await writing
+
+    def _next_limit(self, events: int, changes: Sequence[Change]) -> int:
+        size = sum([len(change.image) for change in changes if change.image is not None])
+        return max(min(self._batch, events * IMAGES // max(size, 1)), 1)
 
     async def _write(self, changes: Sequence[Change], before: Checkpoint, position: Checkpoint) -> None:
         await self._store.commit(changes, before, position)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -329,3 +330,37 @@ async def test_a_snapshot_in_the_table_is_the_state_it_says(world: World) -> Non
     images = {name: msgspec.json.decode(image) for name, _, image in rows(world.path)["snapshots"]}
     assert images["finished"]["head"] == row(world.path, "finished")["head"]
     assert images["waiting"]["digest"] == STAGES.digest
+
+
+class Noting(Store):
+    """Notes how many bytes of snapshots each commit has."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.sizes: list[int] = []
+
+    def commit(self, changes: Sequence[Change], before: Checkpoint, after: Checkpoint) -> Awaitable[None]:
+        self.sizes.append(sum(len(change.image or b"") for change in changes))
+        return super().commit(changes, before, after)
+
+
+async def test_batches_shrink_while_their_snapshots_are_large_and_grow_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stageflow_es.projection.projector.IMAGES", most := 20_000)
+    large = (begin(), waits("answer"), sent("answer", "x"), completed(writes={"answer": "." * 4_000}))
+    for scenario in [session(f"large{n}", *large) for n in range(30)] + [session(f"s{n}", begin()) for n in range(100)]:
+        await world.append(scenario.state.session, *scenario.history)
+    store = Noting(world.path)
+    projector = Projector(world.feed, world.bus.definitions, store, batch=40)
+    running = asyncio.create_task(projector.run())
+    async with asyncio.timeout(20):
+        await projector.caught_up(await world.feed.last())
+    await projector.stop()
+    await running
+    await store.close()
+    first, *others = store.sizes
+    assert first > 2 * most, "nothing was known of it"
+    assert max(others) <= 1.5 * most
+    assert len(rows(world.path)["sessions"]) == 130
+    assert len(others) < 30, "it grew again"
