@@ -14,6 +14,8 @@ from stageflow_es.pipeline.report import Report
 
 MAX_CALLS: Final = 64
 """Subpipelines that may run inside one another."""
+MAX_NAMED: Final = 10
+"""Subpipelines that are named where one is asked for that there is not."""
 
 
 class Calls:
@@ -40,8 +42,7 @@ class Calls:
             child = document.subpipeline(wanted)
             if child is None:
                 ids = ids or document.subpipeline_ids()
-                near = self._report.near(wanted, ids)
-                self._report.error(pointer, f"there is no subpipeline {shown(wanted)} here or around here{near}")
+                self._unknown(pointer, wanted, ids)
             elif child in self._open:
                 self._report.error(pointer, self._cycle(child, wanted))
             elif depth == MAX_CALLS:
@@ -55,6 +56,12 @@ class Calls:
         del self._open[document]
         self._height[document] = height
         return height
+
+    def _unknown(self, pointer: str, wanted: str, ids: Names) -> None:
+        near = self._report.near(wanted, ids)
+        if ids.known and not near:
+            near = f" (there are: {', '.join(map(shown, ids.known[:MAX_NAMED]))})"
+        self._report.error(pointer, f"there is no subpipeline {shown(wanted)} here or around here{near}")
 
     def _check_artifacts(self, node: Found, child: Document, name: str) -> None:
         """Warn of artifacts that a terminal of the child does not leave behind: coming there, the node fails."""

@@ -63,5 +63,5 @@ class Names:
 def _variants(name: str) -> Iterator[str]:
     folded = name.casefold()
     yield folded
-    for place in range(len(folded)):
+    for place in range(len(folded) if len(folded) > 1 else 0):
         yield folded[:place] + folded[place + 1 :]

@@ -415,7 +415,14 @@ def test_a_shadowed_name_is_not_recursion() -> None:
 
 def test_a_subpipeline_is_not_seen_from_outside_of_where_it_is_defined() -> None:
     data = document(runs("inner"), subpipelines={"outer": document(END, subpipelines={"inner": document(END)})})
-    assert list(errors(data)) == ["/nodes/0/subpipeline_id"]
+    assert errors(data) == {
+        "/nodes/0/subpipeline_id": "there is no subpipeline 'inner' here or around here (there are: 'outer')"
+    }
+
+
+def test_no_name_of_one_letter_is_near_to_another() -> None:
+    data = document(stage("a", "x"), {**END, "id": "b"})
+    assert errors(data)["/nodes/0/next"] == "there is no node 'x' in this document"
 
 
 def test_an_artifact_that_a_subpipeline_does_not_leave_behind_is_a_warning() -> None:
