@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = selection(args)
     if bool(args.sessions) == (wanted is not None):
         raise UsageError("archive which? Name sessions, or say what they have in common: --where, --older-than, --all")
+    if args.sessions and args.dry_run:
+        raise UsageError("--dry-run shows which sessions are meant by what they have in common; these are named")
     fit = (*FINISHED, "failed") if args.include_failed else FINISHED
     if wanted is not None and wanted.status is not None and wanted.status not in fit:
         hint = "; to archive failed ones, which then cannot be retried any more, say --include-failed"
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     async def work(client: Client) -> int:
         sessions = args.sessions if wanted is None else await _selected(client, args, wanted, fit)
-        if sessions is None or (wanted is None and args.dry_run):
+        if sessions is None:
             return OK
         async with client.archivist(args.output, include_failed=args.include_failed) as archivist:
             begun = [] if wanted is None else archivist.begun()

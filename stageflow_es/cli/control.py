@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
         return _many(args, wanted)
     if wanted is not None:
         raise UsageError("a session, or what many have in common, not both")
+    if args.action != "skip" and args.dry_run:
+        raise UsageError("--dry-run shows which sessions are meant by what they have in common; this one is named")
 
     async def work(client: Client) -> int:
         session = client.session(args.session)

@@ -61,6 +61,8 @@ def test_importing_the_package_loads_none_of_its_rooms() -> None:
         ["start", "p", "--patience", "nan"],
         ["start", "p", "--wait", "--timeout", "-1"],
         ["up", "--port", "65536"],
+        ["stop", "s", "--dry-run"],
+        ["archive", "-o", "exports", "s", "--dry-run"],
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
