@@ -152,3 +152,26 @@ async def test_a_chain_of_which_some_answers_are_lost_is_nobodys_knowledge(
     await jetstream.connection.lost()
     with pytest.raises(Unanswered, match="the connection was lost"):
         await waiting
+
+
+async def test_a_batch_that_arrives_in_part_is_not_refused_for_good(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = jetstream.connection.send
+
+    async def without_the_first(frames: bytes) -> None:
+        await send(b"".join(b"HPUB " + one for one in frames.split(b"HPUB ")[2:]))
+
+    monkeypatch.setattr(jetstream.connection, "send", without_the_first)
+    with pytest.raises(Unanswered, match="incomplete"):
+        await jetstream.events.append("s", [b"x"] * 20, 0)
+    monkeypatch.undo()
+    assert await jetstream.events.append("s", [b"x"] * 20, 0) == 20
+
+
+async def test_a_batch_is_not_refused_for_good_while_too_many_are_under_way(jetstream: JetStreamBus) -> None:
+    subject = jetstream.names.append("other").encode()
+    opened = [frame(subject, b"", b"Nats-Batch-Id: b%d\r\nNats-Batch-Sequence: 1\r\n" % one, b"x") for one in range(50)]
+    await jetstream.connection.send(b"".join(opened))
+    with pytest.raises(Unanswered, match="incomplete"):
+        await jetstream.events.append("s", [b"x"] * 20, 0)

@@ -23,6 +23,8 @@ API = "$JS.API"
 WRONG_SEQUENCE = frozenset({10071, 10164})
 NO_ROOM = frozenset({10002, 10023, 10047, 10077})
 """The account, the server, its store, or the stream has reached its limit: a write may succeed later."""
+_NOT_NOW = NO_ROOM | {10176, 10210}
+"""So it may where there were too many batches under way, or one that did not arrive whole."""
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 _DEAF = "this user may not subscribe to its inbox, so no answer reaches it: allow it _INBOX.>, or its own prefix of it"
@@ -45,12 +47,12 @@ class ApiError(Exception):
         self.description = description
 
     def as_bus_error(self, what: str) -> BusError:
-        """The outcome of a write that got this answer: 4xx is final, 5xx says the server cannot just now, and so does
-        a limit that is reached."""
+        """The outcome of a write that got this answer: 4xx is final, 5xx says the server cannot just now, and so does a
+        limit that is reached, or a batch that is not whole."""
         text = f"{what}: {self.description}"
         if self.number in WRONG_SEQUENCE:
             return WrongSequence(text)
-        return Refused(text) if self.status < 500 and self.number not in NO_ROOM else Unanswered(text)
+        return Refused(text) if self.status < 500 and self.number not in _NOT_NOW else Unanswered(text)
 
 
 class Denied(Unanswered):
