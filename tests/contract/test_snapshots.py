@@ -139,12 +139,15 @@ async def test_without_a_snapshot_a_long_session_is_read_whole(world: World) -> 
     assert world.reads.after == [0]
 
 
-async def test_where_nobody_answers_no_time_is_lost(bus: Bus) -> None:
-    """On the real server, which says at once that there is nobody."""
+async def test_where_nobody_answers_a_session_is_read_from_its_history(bus: Bus) -> None:
     world = World(bus)
     await world.store()
-    async with asyncio.timeout(0.2):
-        await world.loads_all_the_same()
+    await world.loads_all_the_same()
+
+
+async def test_where_nobody_answers_the_server_says_so_and_no_time_is_lost(jetstream: JetStreamBus) -> None:
+    with pytest.raises(Unanswered, match="nothing answers"):
+        await jetstream.snapshots.get("s")
 
 
 async def test_after_silence_nobody_is_asked_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
