@@ -72,7 +72,7 @@ async def test_a_stage_that_blocks_the_event_loop_is_reported_by_name(cluster: C
     engine = await cluster.engine(blocked_after=0.1)
     await cluster.start("s1", {"entry": "h", "nodes": [stage("h", "Hog", "end"), END]})
     await cluster.ended("s1")
-    assert list(engine.watchdog.reports) == ["stage Hog at node h of session s1"]
+    assert "stage Hog at node h of session s1" in engine.watchdog.reports
 
 
 async def test_a_stage_that_wants_to_quit_the_process_only_fails(cluster: Cluster) -> None:
