@@ -25,4 +25,4 @@ async def test_a_run_that_was_reported_is_not_kept() -> None:
     del run
     watchdog.stop()
     assert gone() is None
-    assert list(watchdog.reports) == ["stage Hog"]
+    assert "stage Hog" in watchdog.reports
