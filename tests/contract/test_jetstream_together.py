@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -29,16 +29,22 @@ async def link(jetstream: JetStreamBus) -> AsyncIterator[Link]:
     await link.close()
 
 
-def between(bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch, foreign: bytes) -> None:
-    """Have another message arrive behind the first of the next write."""
+def altered(
+    bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch, change: Callable[[list[bytes]], Sequence[bytes]]
+) -> None:
+    """Have other messages arrive than those of the next write."""
     send = bus.connection.send
 
-    async def spliced(frames: bytes) -> None:
+    async def send_others(frames: bytes) -> None:
         monkeypatch.undo()
-        first, mark, rest = frames.partition(b"HPUB ")[2].partition(b"HPUB ")
-        await send(b"HPUB " + first + foreign + mark + rest)
+        await send(b"".join(change([b"HPUB " + one for one in frames.split(b"HPUB ")[1:]])))
 
-    monkeypatch.setattr(bus.connection, "send", spliced)
+    monkeypatch.setattr(bus.connection, "send", send_others)
+
+
+def between(bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch, foreign: bytes) -> None:
+    """Have another message arrive behind the first of the next write."""
+    altered(bus, monkeypatch, lambda messages: [messages[0], foreign, *messages[1:]])
 
 
 async def test_a_chain_with_another_sessions_event_in_its_middle_is_stored_whole(
@@ -140,12 +146,7 @@ async def test_an_append_whose_answer_is_lost_with_the_connection_is_told_at_onc
 async def test_a_chain_of_which_some_answers_are_lost_is_nobodys_knowledge(
     jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = jetstream.connection.send
-
-    async def first_only(frames: bytes) -> None:
-        await send(b"HPUB " + frames.split(b"HPUB ")[1])
-
-    monkeypatch.setattr(jetstream.connection, "send", first_only)
+    altered(jetstream, monkeypatch, lambda messages: messages[:1])
     waiting = asyncio.create_task(jetstream.events.append("s", [b"1", b"2"], 0))
     while not await jetstream.events.read("s"):
         assert not waiting.done()
@@ -157,15 +158,9 @@ async def test_a_chain_of_which_some_answers_are_lost_is_nobodys_knowledge(
 async def test_a_batch_that_arrives_in_part_is_not_refused_for_good(
     jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = jetstream.connection.send
-
-    async def without_the_first(frames: bytes) -> None:
-        await send(b"".join(b"HPUB " + one for one in frames.split(b"HPUB ")[2:]))
-
-    monkeypatch.setattr(jetstream.connection, "send", without_the_first)
+    altered(jetstream, monkeypatch, lambda messages: messages[1:])
     with pytest.raises(Unanswered, match="incomplete"):
         await jetstream.events.append("s", [b"x"] * 20, 0)
-    monkeypatch.undo()
     assert await jetstream.events.append("s", [b"x"] * 20, 0) == 20
 
 

@@ -6,7 +6,7 @@
 - `link`          requests, answers, and the JSON API over it; `frames` are messages as bytes, `outbox` batches of them
 - `subjects`      what is published where (pure)
 - `streams`       the streams and buckets: created, or checked; `layout` is what they have to be (pure)
-- `event_log`     histories; `group_commit` is how appends of many sessions share one sync, `chain` how a few go out
+- `event_log`     histories; `group_commit` is how each `append` of a moment shares one sync, `chain` how a few go out
 - `command_log`, `timers`   the two logs an engine reads, with `log_reader`
 - `checkpoints`, `leases`, `definitions`   over `bucket`, a key-value bucket
 - `snapshots`     states of long sessions, asked of the query service

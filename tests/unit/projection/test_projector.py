@@ -132,14 +132,7 @@ async def test_no_event_is_lost_or_folded_twice_when_commits_fail_before_or_afte
 ) -> None:
     monkeypatch.setattr("stageflow_es.projection.projector.FIRST_PAUSE", 0.001)
     await world.mingle(many() + [session(f"s{number}", *FINISHED) for number in range(10)])
-    store = Shaky(world.path)
-    projector = Projector(world.feed, world.bus.definitions, store, batch=3)
-    running = asyncio.create_task(projector.run())
-    async with asyncio.timeout(20):
-        await projector.caught_up(await world.feed.last())
-    await projector.stop()
-    await running
-    await store.close()
+    await world.project(store=Shaky(world.path), batch=3)
     assert Shaky.failures > 5
     await world.project(world.directory / "other.db")
     assert rows(world.directory / "other.db") == rows(world.path)
@@ -352,13 +345,7 @@ async def test_batches_shrink_while_their_snapshots_are_large_and_grow_again(
     for scenario in [session(f"large{n}", *large) for n in range(30)] + [session(f"s{n}", begin()) for n in range(100)]:
         await world.append(scenario.state.session, *scenario.history)
     store = Noting(world.path)
-    projector = Projector(world.feed, world.bus.definitions, store, batch=40)
-    running = asyncio.create_task(projector.run())
-    async with asyncio.timeout(20):
-        await projector.caught_up(await world.feed.last())
-    await projector.stop()
-    await running
-    await store.close()
+    await world.project(store=store, batch=40)
     first, *others = store.sizes
     assert first > 2 * most, "nothing was known of it"
     assert max(others) <= 1.5 * most

@@ -79,9 +79,11 @@ class World:
             await projector.caught_up(await self.feed.last())
 
     @asynccontextmanager
-    async def projecting(self, path: Path | None = None, **options: Any) -> AsyncIterator[Projector]:
+    async def projecting(
+        self, path: Path | None = None, *, store: Store | None = None, **options: Any
+    ) -> AsyncIterator[Projector]:
         """A projector that runs during the block; the block ends with what ended the projector, if that failed."""
-        store = Store(path or self.path)
+        store = store or Store(path or self.path)
         projector = Projector(self.feed, self.bus.definitions, store, **options)
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             tasks.create_task(projector.run())
