@@ -139,6 +139,23 @@ def test_a_server_that_cannot_start_says_why(own_nats_server: EmbeddedServer, tm
         EmbeddedServer(tmp_path / "other", port=own_nats_server.port).start()
 
 
+@pytest.mark.parametrize(("processors", "said", "works_on"), [(1, None, 1), (2, None, 1), (9, None, 4), (9, "7", 7)])
+def test_a_server_of_our_own_works_on_half_of_the_processors_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, processors: int, said: str | None, works_on: int
+) -> None:
+    monkeypatch.setattr(server.os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("GOMAXPROCS", said)
+    assert server.environment()["GOMAXPROCS"] == str(works_on)
+
+
+def test_a_server_of_our_own_is_told_how_many_processors_to_work_on(nats_server: EmbeddedServer) -> None:
+    assert nats_server.pid is not None
+    told = Path(f"/proc/{nats_server.pid}/environ").read_bytes().split(b"\0")
+    assert f"GOMAXPROCS={server.environment()['GOMAXPROCS']}".encode() in told
+
+
 def test_a_missing_server_program_is_said_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(_: str) -> None:
         raise server.metadata.PackageNotFoundError
