@@ -138,7 +138,9 @@ class LocalHost:
     async def first(self, session: str) -> StoredEvent | None:
         return StoredEvent(self._base + 1, self.log[0]) if self.log else None
 
-    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+    async def read(
+        self, session: str, after: int = 0, upto: int | None = None, *, about: int | None = None
+    ) -> list[StoredEvent]:
         stored = [StoredEvent(self._base + i, data) for i, data in enumerate(self.log, 1)]
         return [event for event in stored if after < event.seq and (upto is None or event.seq <= upto)]
 

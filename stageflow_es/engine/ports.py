@@ -103,9 +103,12 @@ class EventLog(Protocol):
     async def first(self, session: str) -> StoredEvent | None:
         """The first of the session's events that are still there; None: there is no such session."""
 
-    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+    async def read(
+        self, session: str, after: int = 0, upto: int | None = None, *, about: int | None = None
+    ) -> list[StoredEvent]:
         """The session's events with a sequence above `after`, up to and including `upto`, the sequence of one of them
-        (None: of the head at the time of this call), complete and in order."""
+        (None: of the head at the time of this call), complete and in order. `about`: how many they should be, where
+        the caller has an idea of it; it says how to read them and never what is read."""
 
 
 class Reader(Protocol):

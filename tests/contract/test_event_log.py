@@ -43,6 +43,14 @@ async def test_reading_up_to_a_sequence_stops_there(bus: Bus) -> None:
     assert await bus.events.read("s", first, first) == []
 
 
+@pytest.mark.parametrize("about", [None, 0, 1, 3, 4, 5, 6, 700])
+async def test_whatever_number_of_events_is_expected_all_of_them_are_read(bus: Bus, about: int | None) -> None:
+    last = await bus.events.append("s", [b"%d" % number for number in range(9)], 0)
+    await bus.events.append("other", [b"x"], 0)
+    read = await bus.events.read("s", last - 6, last - 1, about=about)
+    assert [event.data for event in read] == [b"3", b"4", b"5", b"6", b"7"]
+
+
 async def test_the_first_event_is_the_first_that_is_still_there(bus: Bus) -> None:
     assert await bus.events.first("s") is None
     assert await bus.events.first("not an id") is None

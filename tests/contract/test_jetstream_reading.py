@@ -9,6 +9,7 @@ import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect, log_reader
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
+from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.engine.ports import Checkpoint, LogRecreated
 from tests.contract.conftest import settings, take
@@ -131,6 +132,18 @@ async def test_what_was_sent_before_a_flush_has_come_back_when_it_returns(nats_s
         await connection.flush()
         assert heard[-1:] == [b"%d" % number]
     await connection.close()
+
+
+@pytest.mark.parametrize(("events", "pages"), [(1, 0), (4, 0), (5, 1)])
+async def test_a_few_events_are_read_without_a_page_for_which_the_server_counts_through_the_stream(
+    jetstream: JetStreamBus, events: int, pages: int
+) -> None:
+    last = await jetstream.events.append("s", [b"%d" % number for number in range(9)], 0)
+    asked: list[Incoming] = []
+    await jetstream.connection.listen(f"{API}.DIRECT.GET.>", asked.append)
+    assert len(await jetstream.events.read("s", last - events, last, about=events)) == events
+    await jetstream.connection.flush()
+    assert len(asked) == pages
 
 
 # --- bursts ----------------------------------------------------------------------------------------------------

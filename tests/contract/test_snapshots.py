@@ -42,9 +42,13 @@ class Reads:
     async def first(self, session: str) -> StoredEvent | None:
         return await self._events.first(session)
 
-    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+    async def read(
+        self, session: str, after: int = 0, upto: int | None = None, *, about: int | None = None
+    ) -> list[StoredEvent]:
         self.after.append(after)
-        return await self._events.read(session, after, upto)
+        found = await self._events.read(session, after, upto, about=about)
+        assert about in {None, len(found)}
+        return found
 
     async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
         raise AssertionError("a loader writes nothing")

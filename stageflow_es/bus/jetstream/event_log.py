@@ -20,6 +20,10 @@ from stageflow_es.engine.vitals import Commits
 _HEADERS = 512
 """More than the headers of an append take of the server's max_payload."""
 _LARGEST_APPEND = 32 * 1024 * 1024
+_FEW = 4
+"""Events that are read one by one. Of a page the server first counts what follows it in the stream, block by block,
+and loads the blocks it does not have at hand: in a stream of a million events that takes longer than a few questions.
+"""
 _SUBJECTS = 4096
 """Sessions whose subject is kept at hand."""
 
@@ -55,13 +59,16 @@ class JetStreamEventLog:
         found = await self._found(session, 0, 1) if is_session_id(session) else []
         return found[0] if found else None
 
-    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+    async def read(
+        self, session: str, after: int = 0, upto: int | None = None, *, about: int | None = None
+    ) -> list[StoredEvent]:
         if upto is None:
             head = await self.head(session)
             upto = head.seq if head else 0
+        one_by_one = _FEW if about is not None and about <= _FEW else 0
         events: list[StoredEvent] = []
         while after < upto:
-            part = await self._part(session, after)
+            part = await self._part(session, after, one=len(events) < one_by_one)
             events += part
             after = part[-1].seq
         while events and events[-1].seq > upto:
@@ -78,9 +85,9 @@ class JetStreamEventLog:
     async def close(self) -> None:
         await self._commit.close()
 
-    async def _part(self, session: str, after: int) -> list[StoredEvent]:
-        """The next events there are, at least one."""
-        found = await self._found(session, after, self._settings.page)
+    async def _part(self, session: str, after: int, *, one: bool) -> list[StoredEvent]:
+        """The next events there are, at least one; `one`: and no more."""
+        found = await (self._next(session, after) if one else self._found(session, after, self._settings.page))
         if not found:
             raise Refused(f"session {session}: its history was purged while it was read")
         return found
@@ -90,10 +97,14 @@ class JetStreamEventLog:
         subject = self._names.event(session)
         found = await page(self._link, self._names.events, subject, after + 1, limit)
         if not found:
-            query = {"seq": after + 1, "next_by_subj": subject}
-            stored = await from_leader(self._link, self._names.events, query)
-            found = [stored] if stored else []
+            return await self._next(session, after)
         return [StoredEvent(stored.seq, stored.data) for stored in found]
+
+    async def _next(self, session: str, after: int) -> list[StoredEvent]:
+        """The next event, from the leader; none: there is none."""
+        query = {"seq": after + 1, "next_by_subj": self._names.event(session)}
+        stored = await from_leader(self._link, self._names.events, query)
+        return [StoredEvent(stored.seq, stored.data)] if stored else []
 
     async def _owner(self, seq: int) -> str | None:
         stored = await from_leader(self._link, self._names.events, {"seq": seq})

@@ -55,7 +55,9 @@ class MemoryEventLog:
         history = self._sessions.get(session)
         return history[0] if history else None
 
-    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+    async def read(
+        self, session: str, after: int = 0, upto: int | None = None, *, about: int | None = None
+    ) -> list[StoredEvent]:
         history = self._sessions.get(session, [])
         end = None if upto is None else bisect_right(history, upto, key=seq_of)
         return history[bisect_right(history, after, key=seq_of) : end]

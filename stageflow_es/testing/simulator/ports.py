@@ -65,7 +65,9 @@ class _EventLog(_Port):
     async def first(self, session: str) -> StoredEvent | None:
         return await self._line.ask(f"first of {session}", lambda: self._bus.events.first(session))
 
-    async def read(self, session: str, after: int = 0, upto: int | None = None) -> list[StoredEvent]:
+    async def read(
+        self, session: str, after: int = 0, upto: int | None = None, *, about: int | None = None
+    ) -> list[StoredEvent]:
         found = await self._line.ask(f"read {session}", lambda: self._bus.events.read(session, after, upto))
         if found:
             self._witness.learned(self._line.process, session, found[-1].seq)
