@@ -102,7 +102,7 @@ class Queries:
         """Events from number `start` on."""
         events: list[msgspec.Raw] = []
         size, number = 0, start
-        async for number, data in self._events(session, start):
+        async for number, data in self._events(session, start, limit + 1):
             size += len(data) + 1
             if len(events) == limit or (events and size > self._largest):
                 return msgspec.json.encode(HistoryAnswer(events=events, next=number))
@@ -160,21 +160,24 @@ class Queries:
     async def _known(self, session: str) -> bool:
         return await self._histories.next(session, 0) is not None
 
-    async def _events(self, session: str, start: int) -> AsyncIterator[tuple[int, bytes]]:
-        """Events from number `start` on, each with its number."""
-        async for event in self._stored(session, await self._reader.before(session, start)):
+    async def _events(self, session: str, start: int, wanted: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Events from number `start` on, each with its number; the asker has enough of them with `wanted`."""
+        after, first = await self._reader.before(session, start)
+        async for event in self._stored(session, after, start - first + wanted):
             if (number := _number_of(event)) >= start:
                 yield number, event.data
 
-    async def _stored(self, session: str, after: int) -> AsyncIterator[StoredEvent]:
-        """Events with a sequence above `after`: by the page, and what follows a page that is not full is asked for by
-        itself, for mostly nothing does."""
+    async def _stored(self, session: str, after: int, wanted: int) -> AsyncIterator[StoredEvent]:
+        """Events with a sequence above `after`: by the page of what is still wanted, and what follows a page that is
+        not full is asked for by itself, for mostly nothing does."""
         while True:
-            stored = await self._histories.page(session, after, PAGE)
+            limit = min(PAGE, wanted) if wanted > 0 else PAGE
+            stored = await self._histories.page(session, after, limit)
+            wanted -= len(stored)
             for event in stored:
                 yield event
                 after = event.seq
-            if len(stored) < PAGE:
+            if len(stored) < limit:
                 further = await self._histories.next(session, after)
                 if further is None:
                     return
@@ -193,7 +196,7 @@ class Queries:
     async def _state_at(self, session: str, at: int) -> State:
         state = State(session)
         try:
-            async for number, data in self._events(session, 1):
+            async for number, data in self._events(session, 1, at):
                 if number > at:
                     if not state.n:
                         raise _archived(session, number)
@@ -201,6 +204,8 @@ class Queries:
                 if not state.n:
                     state = State(session, await self._pipeline_of(data))
                 apply(state, data)
+                if number == at:
+                    break
                 if number % PAGE == 0:
                     await asyncio.sleep(0)
         except ChainBroken as problem:

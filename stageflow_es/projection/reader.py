@@ -48,8 +48,9 @@ class Reader:
         """A session's row with the snapshot it was written with."""
         return await self._database.run(lambda connection: _snapshot(connection, session))
 
-    async def before(self, session: str, n: int) -> int:
-        """A stream sequence below that of the session's event `n`, and not far below in that session."""
+    async def before(self, session: str, n: int) -> tuple[int, int]:
+        """A stream sequence below that of the session's event `n`, and not far below in that session; and the number
+        of the first event above it."""
         return await self._database.run(lambda connection: _before(connection, session, n))
 
     async def checkpoint(self) -> Checkpoint:
@@ -80,10 +81,10 @@ def _snapshot(connection: sqlite3.Connection, session: str) -> tuple[Row, bytes 
     return None if found is None else (Row(*found[:-1]), found[-1])
 
 
-def _before(connection: sqlite3.Connection, session: str, n: int) -> int:
-    question = "SELECT seq FROM marks WHERE session = ? AND n <= ? ORDER BY n DESC LIMIT 1"
+def _before(connection: sqlite3.Connection, session: str, n: int) -> tuple[int, int]:
+    question = "SELECT seq - 1, n FROM marks WHERE session = ? AND n <= ? ORDER BY n DESC LIMIT 1"
     found = connection.execute(question, (session, n)).fetchone()
-    return 0 if found is None else int(found[0]) - 1
+    return (0, 1) if found is None else found
 
 
 def _rows(connection: sqlite3.Connection, wanted: Filter, after: Place | None, limit: int) -> list[Row]:

@@ -15,7 +15,7 @@ from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection import Projector, Store
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
-from stageflow_es.testing.scenario import Move, Scenario
+from stageflow_es.testing.scenario import Move, Scenario, completed, sent, waits
 
 TABLES = ("sessions", "labels", "snapshots", "marks")
 
@@ -45,6 +45,10 @@ def session(name: str, *moves: Move, pipeline: Pipeline = STAGES, after: float =
     scenario = Scenario(pipeline).after(after)
     scenario.state = State(name, pipeline)
     return scenario.when(*moves)
+
+
+ANSWERED = (begin(tier="gold"), waits("answer"), sent("answer", 7), completed(writes={"answer": 7}))
+"""A course of a session of `STAGES`."""
 
 
 class World:
