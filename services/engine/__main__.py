@@ -9,8 +9,8 @@
     STAGEFLOW_LEASE_TTL     seconds a dead engine keeps its partitions            4
     STAGEFLOW_MAX_RUNNING   sessions whose stages run at once                     1000
 
-SIGTERM and SIGINT hand the work over and end. Exit codes: 0 stopped as asked; 3 the installation is not as it should
-be, and the message says what to do.
+SIGTERM and SIGINT hand the work over and end. Exit codes: 0 stopped as asked; 2 an argument it does not take; 3 the
+installation is not as it should be, and the message says what to do.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
+from services.arguments import word
 from services.memory import settle
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.client.address import resolve
@@ -113,6 +114,7 @@ async def healthy(settings: Settings) -> int:
 
 
 def main(arguments: list[str]) -> int:
+    asked_for = word("engine", __doc__, arguments, ("health",))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -124,7 +126,7 @@ def main(arguments: list[str]) -> int:
     )
     try:
         settings = Settings.read(os.environ)
-        return asyncio.run(healthy(settings) if arguments == ["health"] else serve(settings))
+        return asyncio.run(healthy(settings) if asked_for == "health" else serve(settings))
     except KeyboardInterrupt:  # it had not begun
         return OK
     except (StageFlowError, OSError) as problem:
