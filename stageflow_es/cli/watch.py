@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def follow(session: SessionHandle, start: int, *, follow_on: bool = False, as_json: bool = False) -> int:
-    """Print events until the session ends; exit code 1 when that is a failure."""
+    """Print events until the session ends; exit code 1 when that is a failure. Raises SessionFailed where the failure
+    lies before `start`."""
     from stageflow_es.cli.render import event_line
     from stageflow_es.client.follow import FINAL, decode, type_of
 
@@ -42,4 +43,6 @@ async def follow(session: SessionHandle, start: int, *, follow_on: bool = False,
                 console.emit_raw(data)
             else:
                 console.show(event_line(decode(data)))
+    if not last:
+        await session.result()
     return REFUSED if last == "session_failed" else OK

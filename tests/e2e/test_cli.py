@@ -99,6 +99,7 @@ def test_an_order_from_its_start_to_its_end(run: Run) -> None:
     assert "session_started" in watched[0]
     assert "session_completed" in watched[-1]
     assert run("history", "order-117").stdout.splitlines() == watched
+    assert run("watch", "order-117", "--from", "100").stdout == ""
 
 
 def test_a_result_is_waited_for(run: Run) -> None:
@@ -119,6 +120,9 @@ def test_a_failed_session_is_exit_code_1(run: Run, tmp_path: Path) -> None:
     file.write_text(json.dumps({"entry": "a", "nodes": [{"id": "a", "type": "stage", "stage": "FailStage"}]}))
     assert "session_failed" in run("start", str(file), "--watch", "--session", "doomed", code=1).stdout
     assert "failed" in run("start", str(file), "--wait", code=1).stderr
+    assert "session_failed" in run("watch", "doomed", code=1).stdout
+    behind = run("watch", "doomed", "--from", "100", code=1)
+    assert (behind.stdout, "doomed failed" in behind.stderr) == ("", True)
     run("retry", "doomed")
 
 
