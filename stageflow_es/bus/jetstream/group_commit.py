@@ -27,7 +27,7 @@ from stageflow_es.engine.vitals import Tally
 
 _ACTUAL = re.compile(r"wrong last sequence: (\d+)")
 _ROUNDS_WITHOUT_CULPRIT = 5
-_LEAST_HALF = 100
+_LEAST_HALF = 40
 """Appends that are not parted: whatever is in it, a batch costs the server about as much processor time as thirty
 events do (and as many syncs as several), which is more than taking turns gains."""
 _LONGEST_CHAIN = 4
