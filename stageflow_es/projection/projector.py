@@ -32,6 +32,9 @@ AT_ONCE = 64
 """Sessions folded before others in the process get their turn."""
 IMAGES = 64 * 1024 * 1024
 """Bytes of snapshots to be written at a time, about: a batch has as many events as made so many in the one before."""
+FIRST, GROWTH = 64, 16
+"""Events of the first batch, of whose snapshots nothing is known yet: so many of a MiB each are just `IMAGES`. And how
+many times as many as the last one a batch may have, for what comes may be larger than what came."""
 REMEMBERED = 128 * 1024 * 1024
 """Bytes of snapshots whose sessions are kept in memory; the sessions themselves take several times that."""
 
@@ -112,7 +115,7 @@ class Projector:
         )
 
     async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:
-        gathering = Gathering(reader, self._batch)
+        gathering = Gathering(reader, min(self._batch, FIRST))
         writing: asyncio.Task[None] | None = None
         try:
             while not self._stopping:
@@ -122,7 +125,7 @@ class Projector:
                     writing = None
                 if events:
                     changes = await self._fold(events)
-                    gathering.limit = self._next_limit(len(events), changes)
+                    gathering.limit = min(self._next_limit(len(events), changes), GROWTH * gathering.limit)
                     before, position = position, Checkpoint(created, events[-1].seq)
                     writing = asyncio.create_task(self._write(changes, before, position))
                     del events, changes  # what is written is not to be held while the next ones are folded
