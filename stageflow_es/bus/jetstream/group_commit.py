@@ -48,6 +48,7 @@ class GroupCommit:
         self._owner = owner
         self.tally = Tally(monotonic)
         self._pending: deque[Append] = deque()
+        self._answered = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,7 +71,7 @@ class GroupCommit:
     async def _run(self) -> None:
         while True:
             chosen = self._choose(await self._room())
-            began = monotonic()
+            began, self._answered = monotonic(), len(chosen)
             try:
                 await self._commit(chosen)
                 self.tally.round(sum(len(append.events) for append in chosen), began)
@@ -92,7 +93,8 @@ class GroupCommit:
             return len(self._pending)
         self._arrived.clear()
         await self._arrived.wait()
-        await asyncio.sleep(0)  # whoever was answered just now may have more
+        if len(self._pending) < self._answered:
+            await asyncio.sleep(0)  # whoever was answered just now may have more
         return max(_LEAST_HALF, (len(self._pending) + 1) // 2)
 
     def _choose(self, room: int) -> list[Append]:
