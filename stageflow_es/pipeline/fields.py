@@ -28,10 +28,16 @@ class Kind(msgspec.Struct, frozen=True):
     fits: Callable[[Any], bool]
     parts: Callable[[Any], Iterator[Fault]] | None = None
 
-    def faults(self, value: object) -> list[Fault]:
-        """What is wrong with a value that does not fit; never empty."""
-        found = list(self.parts(value)) if self.parts is not None else []
-        return found or [((), f"must be {self.wants}, not {kind_of(value)}")]
+    def faults(self, value: object) -> Iterator[Fault]:
+        """What is wrong with a value that does not fit; never empty. Looked for as it is taken: there may be millions,
+        and a report takes only so many."""
+        found = self.parts(value) if self.parts is not None else iter(())
+        first = next(found, None)
+        if first is None:
+            yield (), f"must be {self.wants}, not {kind_of(value)}"
+        else:
+            yield first
+            yield from found
 
 
 def _is_text(value: object) -> bool:

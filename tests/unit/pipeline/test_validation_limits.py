@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from stageflow_es.errors import Problem
-from stageflow_es.pipeline import validate
+from stageflow_es.pipeline import fields, validate
 from stageflow_es.pipeline.calls import MAX_CALLS
 from stageflow_es.pipeline.document import MAX_NESTING, MAX_NODES
 from stageflow_es.pipeline.plain import MAX_BYTES
+from stageflow_es.pipeline.report import MAX_PROBLEMS
 from tests.unit.pipeline.documents import END, STAGES, document, errors, runs
 
 
@@ -68,6 +69,22 @@ def test_a_structure_without_end_is_refused() -> None:
     assert validate(document(END, metadata=endless)) == [
         Problem(message="a definition may be nested 128 levels deep at most")
     ]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"id": "end", "type": "terminal", "artifacts": [1] * 100_000},
+        {"id": "end", "type": "parallel", "children": [1] * 100_000},
+        {"id": "end", "type": "stage", "stage": "Any", "outputs": {str(n): 1 for n in range(100_000)}},
+    ],
+    ids=["list", "children", "object"],
+)
+def test_no_more_mistakes_are_looked_for_than_are_told(node: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(fields, "kind_of", lambda value: said.append(value) or "a number")
+    assert len(errors(document(node))) == MAX_PROBLEMS + 1
+    assert len(said) == MAX_PROBLEMS + 1
 
 
 def test_two_thousand_nodes_with_four_mistakes_each_are_all_reported_quickly() -> None:
