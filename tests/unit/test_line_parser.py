@@ -43,7 +43,7 @@ class Client:
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
-        self.listeners = {1: self._take}
+        self.listeners = {b"1": self._take}
 
     def _take(self, *parts: bytes) -> None:
         message = Incoming(*parts)
@@ -120,7 +120,7 @@ def test_a_listener_that_fails_costs_no_other_message() -> None:
     def fail(*parts: bytes) -> None:
         raise RuntimeError
 
-    client.listeners[3] = fail
+    client.listeners[b"3"] = fail
     parser = LineParser(client)
     asyncio.run(parser.parse(b"MSG a 3 2\r\nhi\r\nMSG a 1 2\r\nho\r\n"))
     assert [message[3] for message in client.seen] == [b"ho"]

@@ -60,7 +60,7 @@ class Listener:
 
     async def close(self) -> None:
         """Listen no more; nothing is handed over after this is called."""
-        self._connection.listeners.pop(self._subscription._id, None)
+        self._connection.listeners.pop(b"%d" % self._subscription._id, None)
         with suppress(nats_errors.Error, OSError):
             await self._subscription.unsubscribe()
 
@@ -71,7 +71,8 @@ class Connection(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = LineParser(self)
-        self.listeners: dict[int, TakeParts] = {}
+        self.listeners: dict[bytes, TakeParts] = {}
+        """By the subscription's number as the server writes it."""
         self._losses: list[Callable[[], None]] = []
         self._denials: list[Callable[[Denial], None]] = []
 
@@ -126,7 +127,7 @@ class Connection(Client):
 
     async def listen_to_parts(self, subject: str, take: TakeParts) -> Listener:
         """Like `listen`, for whoever has so many messages that an object for each is too much."""
-        self.listeners[self._sid + 1] = take
+        self.listeners[b"%d" % (self._sid + 1)] = take
         try:
             return Listener(self, await self.subscribe(subject))
         except nats_errors.Error as error:

@@ -34,7 +34,10 @@ TakeParts = Callable[[bytes, bytes, bytes, bytes], None]
 
 def text_of(subject: bytes) -> str:
     """A subject as text; bytes that are no text show as escapes."""
-    return subject.decode("utf-8", "backslashreplace")
+    try:
+        return subject.decode()
+    except UnicodeDecodeError:
+        return subject.decode("utf-8", "backslashreplace")
 
 
 def headers_of(block: bytes) -> dict[str, str] | None:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 _END = b"\r\n"
-_WITHOUT_REPLY = {b"MSG": 4, b"HMSG": 5}
-"""Words of a message's line that asks for no answer."""
 
 
 class LineParser(Parser):
@@ -39,27 +37,29 @@ class LineParser(Parser):
                 return
             data = bytes(buffer)
         self.needed = at = 0
-        listeners = self.nc.listeners
+        size, listeners = len(data), self.nc.listeners
         try:
             while (end := data.find(_END, at)) >= 0:
-                words = data[at:end].split(b" ")
+                line, start = data[at:end], end + 2
+                words = line.split(b" ")
                 word = words[0]
                 if word == b"HMSG":
-                    middle = end + 2 + int(words[-2])
+                    middle = start + int(words[-2])
+                    reply = words[3] if len(words) == 6 else b""
                 elif word == b"MSG":
-                    middle = end + 2
+                    middle = start
+                    reply = words[3] if len(words) == 5 else b""
                 else:
-                    line, at = data[at:end], end + 2
+                    at = start
                     await self._line(line)
                     continue
-                stop = end + 2 + int(words[-1])
-                if len(data) < stop + 2:
+                stop = start + int(words[-1])
+                if size < stop + 2:
                     self.needed = stop + 2 - at
                     return
                 at = stop + 2
-                reply = words[3] if len(words) > _WITHOUT_REPLY[word] else b""
-                head, payload = data[end + 2 : middle], data[middle:stop]
-                take = listeners.get(int(words[2]))
+                head, payload = data[start:middle], data[middle:stop]
+                take = listeners.get(words[2])
                 if take is None:
                     await self.nc._process_msg(int(words[2]), words[1], reply, payload, head)
                     continue

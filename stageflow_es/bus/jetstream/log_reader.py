@@ -41,13 +41,18 @@ _DONE = "Batch Completed"
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """One message of a log, and its sequence there. `at`: when it was stored, nanoseconds since 1970."""
+    """One message of a log, and its sequence there. `stored` is `at` as it came."""
 
     seq: int
-    at: int
+    stored: bytes
     subject: bytes
     head: bytes
     data: bytes
+
+    @property
+    def at(self) -> int:
+        """When it was stored, nanoseconds since 1970."""
+        return int(self.stored)
 
     @property
     def message(self) -> Incoming:
@@ -230,26 +235,8 @@ class LogReader:
         except ApiError as error:
             raise Unanswered(f"no consumer on {self._stream} just now: {error}") from error
         self._delivered, self._wanted, self._reconnects, self._broken = 0, 0, reconnects, False
-        self._inbox = await self._listen(name)
+        self._inbox = await self._link.client.listen_to_parts(self._link.client.new_inbox(), self._arrived)
         self._consumer = name
-
-    async def _listen(self, consumer: str) -> Listener:
-        now, stirred = asyncio.get_running_loop().time, self._stirred
-
-        def arrived(subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
-            if consumer != self._consumer or self._broken:
-                return
-            if not stirred.is_set():
-                self._heard = now()
-                stirred.set()
-            words = reply.split(b".")
-            if len(words) >= 9:
-                self._message(words, len(subject) + len(reply) + len(head) + len(data), subject, head, data)
-            else:
-                self._heard = now()
-                self._notice(headers_of(head) or {})
-
-        return await self._link.client.listen_to_parts(self._link.client.new_inbox(), arrived)
 
     async def _check_log(self, within: float | None) -> None:
         info = await _info(self._link, self._stream, within)
@@ -269,9 +256,18 @@ class LogReader:
             await inbox.close()
         return name
 
-    def _message(self, words: list[bytes], size: int, subject: bytes, head: bytes, data: bytes) -> None:
-        """`words` of the reply subject: $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.
-        <time>.<pending>, and with the domain one more at the end. `size` as the server counts it."""
+    def _arrived(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
+        """A message's `reply` is $JS.ACK[.<domain>.<account>].<stream>.<consumer>.<tries>.<sequence>.<delivery>.<time>.
+        <pending>, and with the domain one more at the end."""
+        if self._broken:
+            return
+        if not self._found:
+            self._stir()
+        words = reply.split(b".")
+        if len(words) < 9:
+            self._stir()
+            self._notice(headers_of(head) or {})
+            return
         at = 5 if len(words) == 9 else 7
         delivery = int(words[at + 1])
         if delivery != self._delivered + 1:
@@ -280,14 +276,19 @@ class LogReader:
         self._delivered = delivery
         self._seen = seq = int(words[at])
         self._wanted -= 1
-        found = self._parse(Delivery(seq, int(words[at + 2]), subject, head, data))
+        found = self._parse(Delivery(seq, words[at + 2], subject, head, data))
         if found is not None:
             self._found.append(found)
         if self._bursts:
-            self._held += len(data)
+            size = len(subject) + len(reply) + len(head) + len(data)  # as the server counts
+            self._held += size
             self._room -= size
             if not self._wanted or not self._room:
                 self._burst_is_over()
+
+    def _stir(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        self._stirred.set()
 
     def _notice(self, headers: dict[str, str]) -> None:
         status = headers.get("Status")
