@@ -134,6 +134,23 @@ async def test_what_was_sent_before_a_flush_has_come_back_when_it_returns(nats_s
     await connection.close()
 
 
+async def test_a_flush_that_is_given_up_does_not_cost_the_connection(nats_server: EmbeddedServer) -> None:
+    trouble: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        trouble.append(error)
+
+    connection = await connect(nats_server.url, error_cb=note)
+    given_up = asyncio.ensure_future(connection.flush())
+    while not connection._pongs:
+        await asyncio.sleep(0)
+    given_up.cancel()
+    await connection.flush()
+    assert given_up.cancelled()
+    assert (trouble, connection.stats["reconnects"], connection.is_connected) == ([], 0, True)
+    await connection.close()
+
+
 @pytest.mark.parametrize(("events", "pages"), [(1, 0), (4, 0), (5, 1)])
 async def test_a_few_events_are_read_without_a_page_for_which_the_server_counts_through_the_stream(
     jetstream: JetStreamBus, events: int, pages: int

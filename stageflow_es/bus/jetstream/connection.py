@@ -157,6 +157,12 @@ class Connection(Client):
         with suppress(OSError):  # who reads notices that the connection is lost
             await self.send(PING)
 
+    async def _process_pong(self) -> None:
+        """nats-py's own fails where whoever asked has given up meanwhile, and the connection with it."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         """nats-py's own goes character by character, and raises on some of what strangers send."""
         return headers_of(headers)
