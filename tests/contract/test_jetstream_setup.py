@@ -129,8 +129,15 @@ def test_a_server_comes_back_on_its_port_after_it_was_stopped_or_killed(own_nats
     assert own_nats_server.start() == own_nats_server.start() == url
 
 
-def test_a_second_server_on_the_same_directory_is_refused(own_nats_server: EmbeddedServer) -> None:
-    with pytest.raises(OperatorError, match="another nats-server"):
+def test_a_second_server_on_the_same_directory_is_refused_with_how_to_end_the_first(
+    own_nats_server: EmbeddedServer,
+) -> None:
+    for _ in range(2):
+        with pytest.raises(OperatorError, match=f"another nats-server.*`kill {own_nats_server.pid}`"):
+            EmbeddedServer(own_nats_server.directory).start()
+    own_nats_server.kill()
+    own_nats_server.start()
+    with pytest.raises(OperatorError, match=f"`kill {own_nats_server.pid}`"):
         EmbeddedServer(own_nats_server.directory).start()
 
 

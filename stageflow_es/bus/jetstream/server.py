@@ -17,6 +17,7 @@ from collections import deque
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from stageflow_es.bus.jetstream.staging import Staging
 from stageflow_es.bus.jetstream.subjects import Names
@@ -52,6 +53,16 @@ def environment() -> dict[str, str]:
     keep those waiting that it works for."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {"GOMAXPROCS": str(max(processors // 2, 1)), **os.environ}
+
+
+def _taken(directory: Path, lock: IO[str]) -> str:
+    lock.seek(0)
+    pid = lock.read().strip()
+    which, end = (f" (process {pid})", f": end it with `kill {pid}`") if pid else ("", "")
+    return (
+        f"another nats-server{which} is running on {directory}; it belongs to a program that still runs, or was left "
+        f"behind by one that was killed{end}"
+    )
 
 
 class EmbeddedServer:
@@ -154,13 +165,13 @@ class EmbeddedServer:
         return config
 
     def _launch(self, command: list[str]) -> None:
-        with (self.directory / "lock").open("w") as lock:
+        with (self.directory / "lock").open("a+", encoding="ascii") as lock:
             inherited: tuple[int, ...] = ()
             if fcntl is not None:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
-                    raise OperatorError(f"another nats-server is running on {self.directory}") from error
+                    raise OperatorError(_taken(self.directory, lock)) from error
                 inherited = (lock.fileno(),)  # the child keeps the lock for as long as it lives
             self._process = subprocess.Popen(
                 command,
@@ -171,6 +182,8 @@ class EmbeddedServer:
                 pass_fds=inherited,
                 process_group=0,  # Ctrl-C is for us: the server goes last
             )
+            lock.truncate(0)
+            lock.write(str(self._process.pid))
         self._pump = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
         self._pump.start()
 
