@@ -6,9 +6,10 @@ What these take as a history is the path of an export (`history.jsonl`), or the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -87,12 +88,12 @@ def replay_history(history: History, definition: Definition | None = None, *, at
 def what_if(history: History, definition: Definition) -> Verified | Broken:
     """Whether the history could have happened under another definition: Verified, or the first event at which they
     part, with what would be there instead where that is known."""
-    with _opened(history, definition, pinned=False) as (verifier, events):
+    with _opened(history, definition, pinned=False) as (verifier, events, finish):
         for data in events:
             broken = verifier.check(data)
             if broken is not None:
                 return broken
-    return verifier.finish()
+    return finish()
 
 
 def explain_history(
@@ -110,12 +111,14 @@ def explain_history(
 
 def _fold(history: History, definition: Definition | None, at: int | None, explainer: Explainer | None = None) -> State:
     note = None if explainer is None else explainer.before
-    with _opened(history, definition) as (verifier, events):
+    with _opened(history, definition) as (verifier, events, finish):
         state = verifier.state
         while state.n != at and (data := next(events, None)) is not None:
             broken = verifier.check(data, note)
             if broken is not None:
                 raise HistoryBroken(broken)
+    if at is None and state.n and isinstance(verdict := finish(), Broken):
+        raise HistoryBroken(verdict)
     if not state.n or at not in (None, state.n):
         if at is not None and at < 1:
             raise ValueError(f"there is no event {at}: they are numbered from 1")
@@ -126,10 +129,11 @@ def _fold(history: History, definition: Definition | None, at: int | None, expla
 @contextmanager
 def _opened(
     history: History, definition: Definition | None, *, pinned: bool = True
-) -> Iterator[tuple[Verifier, Iterator[bytes]]]:
-    """A verifier for a history, and its events."""
+) -> Iterator[tuple[Verifier, Iterator[bytes], Callable[[], Verified | Broken]]]:
+    """A verifier for a history, its events, and what says in the end whether they are all there are."""
     if not isinstance(history, (str, PathLike)):
-        yield Verifier(_events_definition(definition), pinned=pinned), iter(history)
+        verifier = Verifier(_events_definition(definition), pinned=pinned)
+        yield verifier, iter(history), verifier.finish
         return
     with Path(history).open("rb") as lines:
         try:
@@ -137,7 +141,9 @@ def _opened(
         except Damaged as problem:
             raise HistoryBroken(problem.broken) from None
         pipeline = export.pipeline if pinned or definition is None else _compiled(definition)
-        yield Verifier(pipeline, export.header.session, pinned=pinned), export.events()
+        header = export.header
+        verifier = Verifier(pipeline, header.session, pinned=pinned)
+        yield verifier, export.events(), partial(verifier.finish, head=header.head, count=header.count)
 
 
 def _events_definition(definition: Definition | None) -> Pipeline:

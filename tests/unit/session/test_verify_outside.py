@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from stageflow_es.audit import HistoryBroken, explain_history, export_history, replay_history, what_if
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import commands as cmd
@@ -213,6 +215,23 @@ def test_a_history_of_another_length_than_was_said_is_found_where_it_parts(count
     found = verify(s.pipeline, s.history, count=count)
     assert isinstance(found, Broken)
     assert (found.n, found.kind) == (n, "tail")
+
+
+def test_an_export_whose_end_is_missing_is_not_taken_for_the_whole_history(tmp_path: Path) -> None:
+    s = Scenario(LINE).when(start(), control("pause"), control("resume"))
+    lines = list(export_history(s.history, s.pipeline))
+    file = tmp_path / "cut.jsonl"
+    file.write_bytes(b"".join(lines[:-1]))
+    for look in (replay_history, explain_history):
+        with pytest.raises(HistoryBroken, match="ends with event 2, and is said to have 3"):
+            look(file)
+    cut = what_if(file, s.pipeline)
+    assert isinstance(cut, Broken)
+    assert cut.kind == "tail"
+    assert replay_history(file, at=2).status == "paused"
+    file.write_bytes(b"".join(lines))
+    assert replay_history(file).n == 3
+    assert what_if(file, s.pipeline)
 
 
 def test_without_any_definition_nothing_verifies_and_the_first_event_is_shown() -> None:
