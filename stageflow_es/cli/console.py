@@ -44,6 +44,12 @@ def as_json(value: Any) -> str:
     return plain(msgspec.json.encode(value).decode())
 
 
+def as_json_lines(value: Any) -> str:
+    """A JSON value on many lines."""
+    lines = msgspec.json.format(msgspec.json.encode(value), indent=2).decode().split("\n")
+    return "\n".join(map(plain, lines))
+
+
 def show(*parts: RenderableType) -> None:
     """Print for people; strings are taken as they are."""
     _console(False).print(*parts)

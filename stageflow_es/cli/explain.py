@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace, history: History, definition: Definition | None) -> int:
     from stageflow_es.audit import explain_history
+    from stageflow_es.session.export import NotAnExport
     from stageflow_es.session.telling import tell
     from stageflow_es.stages import catalog
     from stageflow_es.stages.modules import load_stages
@@ -34,6 +35,8 @@ def _explain(args: argparse.Namespace, history: History, definition: Definition 
     load_stages(args.stages)
     try:
         explanation = explain_history(history, definition, stages=catalog(), at=args.at)
+    except NotAnExport:
+        raise
     except ValueError as problem:
         raise UsageError(str(problem)) from problem
     if args.json:

@@ -48,13 +48,15 @@ def with_history(args: argparse.Namespace, work: Callable[[History, Definition |
 def reading(file: str, work: Callable[[], int]) -> int:
     """Run `work`, which reads a file. Raises UsageError when it is none that can be read, or no export."""
     from stageflow_es.session.export import NotAnExport
+    from stageflow_es.session.wire import SESSION_ID
 
     try:
         return work()
     except OSError as problem:
         raise UsageError(f"{file}: {problem.strerror or problem}") from problem
     except NotAnExport as problem:
-        raise UsageError(f"{file}: {problem}") from problem
+        session = "; where no file has this name, the session is meant" if SESSION_ID.fullmatch(file) else ""
+        raise UsageError(f"{file}: {problem}{session}") from problem
 
 
 def verdict(found: Verified | Broken, *, as_json: bool) -> int:

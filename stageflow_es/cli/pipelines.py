@@ -33,7 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
-        for name, digest in sorted((await client.pipelines()).items()):
+        pipelines = sorted((await client.pipelines()).items())
+        if not pipelines and not args.json:
+            console.note("no pipelines")
+        for name, digest in pipelines:
             if args.json:
                 console.emit({"name": name, "digest": digest})
             else:

@@ -38,9 +38,12 @@ def _state(args: argparse.Namespace, history: History, definition: Definition | 
     from stageflow_es.audit import replay_history
     from stageflow_es.cli.render import state_lines
     from stageflow_es.projection.state_view import state_view
+    from stageflow_es.session.export import NotAnExport
 
     try:
         view = state_view(replay_history(history, definition, at=args.at))
+    except NotAnExport:
+        raise
     except ValueError as problem:
         raise UsageError(str(problem)) from problem
     if args.json:

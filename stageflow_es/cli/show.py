@@ -38,7 +38,5 @@ async def _state(client: Client, args: argparse.Namespace) -> int:
     if args.json:
         console.emit(state)
     else:
-        from rich.pretty import Pretty
-
-        console.show(Pretty(state, expand_all=True))
+        console.show(console.as_json_lines(state))
     return OK

@@ -153,6 +153,9 @@ def test_a_session_is_shown_and_listed(run: Run) -> None:
     assert row["waiting_for"] == ["approval"]
     assert "approval" in run("show", "shown").stdout
     assert "order" in run("show", "shown", "--at", "1", "--json").stdout
+    assert json.loads(run("show", "shown", "--at", "1").stdout) == json.loads(
+        run("show", "shown", "--at", "1", "--json").stdout
+    )
     listed = [json.loads(line) for line in run("list", "--label", "kind=shown", "--json").stdout.splitlines()]
     assert [one["session"] for one in listed] == ["shown"]
     assert "shown" in run("list", "--status", "waiting").stdout

@@ -146,3 +146,17 @@ def test_stages_that_cannot_be_loaded_are_exit_code_3(tmp_path: Path, capsys: py
 
 def test_text_of_strangers_does_nothing_to_the_terminal() -> None:
     assert console.plain("a\x1b[2Jb\u202e\n") == "a\\x1b[2Jb\\u202e\\n"
+    assert console.as_json_lines({"a": [None, "b\x9b\u202e\né"]}) == (
+        '{\n  "a": [\n    null,\n    "b\\x9b\\u202e\\né"\n  ]\n}'
+    )
+
+
+def test_a_file_named_like_a_session_that_is_no_history_tells_that_it_was_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, told in (("order-117", True), ("order.117", False)):
+        Path(name).write_text("just a file")
+        for command in ("verify", "explain", "replay"):
+            assert main([command, name]) == 2
+            assert ("the session is meant" in capsys.readouterr().err) == told
