@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+from stageflow_es.bus.jetstream.staging import staged
+from stageflow_es.bus.jetstream.subjects import Names
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 
@@ -31,3 +34,10 @@ def test_every_file_it_mounts_exists() -> None:
 def test_the_server_syncs_every_write() -> None:
     text = (ROOT / "services" / "nats" / "nats.conf").read_text()
     assert re.search(r"^\s*sync_interval: always$", text, re.MULTILINE)
+
+
+def test_the_server_stages_the_batches_of_both_streams_in_memory() -> None:
+    names, store = Names("stageflow"), Path("/data")
+    places = [staged(store, name) for name in (names.events, names.commands)]
+    assert COMPOSE["services"]["nats"]["tmpfs"] == [f"{place}:size=256m".replace("$", "$$") for place in places]
+    assert f"store_dir: {store}\n" in (ROOT / "services" / "nats" / "nats.conf").read_text()

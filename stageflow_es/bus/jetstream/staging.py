@@ -23,11 +23,16 @@ _ROOM = 256 * 1024 * 1024
 """Bytes free below which batches are staged on disk, as they were."""
 
 
+def staged(store: Path, stream: str) -> Path:
+    """Where a server that keeps its data in `store` stages the batches of a stream."""
+    return store / "jetstream" / "$G" / "streams" / stream / "batches"
+
+
 class Staging:
     """The staged batches of some streams of the server that keeps its data in `store`."""
 
     def __init__(self, store: Path, streams: Iterable[str], memory: Path = MEMORY) -> None:
-        self._streams = {name: store / "jetstream" / "$G" / "streams" / name / "batches" for name in streams}
+        self._streams = {name: staged(store, name) for name in streams}
         self._memory = memory
         self._place = memory / f"stageflow-{sha256(bytes(store.resolve())).hexdigest()[:16]}"
 
