@@ -38,26 +38,26 @@ class Row(NamedTuple):
 
 
 def row_of(state: State) -> Row:
-    """The row of a session."""
+    """The row of a session, its columns in order: finding so many by their names would cost as much as all the rest."""
     if state.archived is not None:
         return _archived(state, state.archived)
     return Row(
-        session=state.session,
-        status=state.status,
-        pipeline=state.pipeline_name,
-        digest=state.digest,
-        version=state.n,
-        nodes=_json(state.current_nodes()),
-        waiting_for=_json(state.waiting_for()),
-        result=_json_or_none(state.result),
-        artifacts=_json(state.artifacts) if state.outcome == "completed" else None,
-        error=_json_or_none(state.error),
-        labels=_json(state.labels),
-        started_at=state.started_at,
-        updated_at=state.updated_at,
-        finished_at=state.finished_at,
-        head=state.head,
-        seq=state.seq,
+        state.session,
+        state.status,
+        state.pipeline_name,
+        state.digest,
+        state.n,
+        _json(state.current_nodes()),
+        _json(state.waiting_for()) if state.waits else "[]",
+        _json_or_none(state.result),
+        _json(state.artifacts) if state.outcome == "completed" else None,
+        _json_or_none(state.error),
+        _json(state.labels),
+        state.started_at,
+        state.updated_at,
+        state.finished_at,
+        state.head,
+        state.seq,
     )
 
 

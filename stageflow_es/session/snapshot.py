@@ -8,7 +8,6 @@ The first event of a fork holds an image for good: fields of images are added, w
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -32,7 +31,7 @@ from stageflow_es.session.state import (
 )
 
 
-class JoinImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JoinImage(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     succeeded: int = 0
     failures: list[BranchFailure] = []
     items: list[Any] = []
@@ -41,7 +40,7 @@ class JoinImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     base: dict[str, Any] | None = None
 
 
-class ScopeImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ScopeImage(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     path: str
     kind: ScopeKind
     key: str = ""
@@ -57,7 +56,7 @@ class ScopeImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     writes: list[tuple[str, Any]] = []
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Image(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Everything a state is, but its pipeline, which its digest pins."""
 
     version: int
@@ -120,7 +119,6 @@ _COPIED = (
     "archived",
 )
 """Fields that an image and a state have alike."""
-_copied = attrgetter(*_COPIED)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Image)
@@ -136,16 +134,40 @@ def dump(state: State) -> bytes:
 
 
 def image_of(state: State) -> Image:
-    """The state as data."""
+    """The state as data, in the order of the image's fields: finding so many by their names would cost as much as all
+    the rest."""
     return Image(
-        version=EVOLVE_VERSION,
-        recent=list(state.recent),
-        scopes=[_scope_image(scope) for scope in state.scopes.values()],
-        due=list(state.due),
-        settled=list(state.settled),
-        runs=list(state.runs),
-        input_history=list(state.input_history),
-        **dict(zip(_COPIED, _copied(state), strict=True)),
+        EVOLVE_VERSION,
+        state.session,
+        state.n,
+        state.head,
+        state.seq,
+        state.digest,
+        state.pipeline_name,
+        state.labels,
+        state.last_command,
+        list(state.recent),
+        state.start_id,
+        state.outcome,
+        state.paused,
+        state.terminated,
+        state.transitions,
+        [_scope_image(scope) for scope in state.scopes.values()],
+        list(state.due),
+        list(state.settled),
+        list(state.runs),
+        state.timers,
+        state.waits,
+        state.inputs,
+        list(state.input_history),
+        state.refusal,
+        state.result,
+        state.artifacts,
+        state.error,
+        state.started_at,
+        state.updated_at,
+        state.finished_at,
+        state.archived,
     )
 
 
