@@ -7,7 +7,7 @@ The outcomes of a write are three, and the engine treats them differently: it re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -92,7 +92,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 class EventLog(Protocol):
     """The sessions' histories: one append-only log per session, with optimistic concurrency."""
 
-    async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
+    def append(self, session: str, events: Sequence[bytes], expected: int) -> Awaitable[int]:
         """Store `events` in order if the session's last sequence is `expected` (0: no events yet), and return the
         last one's sequence once they are durable. Nothing comes between them. Raises WrongSequence, Unanswered or
         Refused, and then the first few of them may be stored: every prefix of a history is consistent."""

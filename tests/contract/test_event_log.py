@@ -118,8 +118,8 @@ async def test_many_sessions_appending_at_once_each_keep_their_order(bus: Bus) -
 
 
 async def test_an_append_whose_sender_gave_up_while_it_was_pending_is_not_stored(bus: Bus) -> None:
-    kept = asyncio.create_task(bus.events.append("kept", [b"x"], 0))
-    dropped = asyncio.create_task(bus.events.append("dropped", [b"x"], 0))
+    kept = asyncio.ensure_future(bus.events.append("kept", [b"x"], 0))
+    dropped = asyncio.ensure_future(bus.events.append("dropped", [b"x"], 0))
     dropped.cancel()
     await kept
     await bus.events.append("later", [b"x"], 0)

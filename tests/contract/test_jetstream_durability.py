@@ -97,7 +97,7 @@ async def test_closing_the_bus_answers_whoever_still_waits(own_nats_server: Embe
     bus = await JetStreamBus.connect(own_nats_server.url, settings())
     assert own_nats_server.pid is not None
     freeze(own_nats_server.pid)
-    waiting = [asyncio.create_task(bus.events.append(session, [b"x"], 0)) for session in ("a", "b")]
+    waiting = [asyncio.ensure_future(bus.events.append(session, [b"x"], 0)) for session in ("a", "b")]
     await asyncio.sleep(0)
     closing = asyncio.create_task(bus.close())
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)

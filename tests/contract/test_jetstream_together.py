@@ -136,7 +136,7 @@ async def test_an_append_whose_answer_is_lost_with_the_connection_is_told_at_onc
         sent.set()
 
     monkeypatch.setattr(jetstream.connection, "send", lost)
-    waiting = asyncio.create_task(jetstream.events.append("s", [b"1", b"2"], 0))
+    waiting = asyncio.ensure_future(jetstream.events.append("s", [b"1", b"2"], 0))
     await sent.wait()
     await jetstream.connection.lost()
     with pytest.raises(Unanswered, match="the connection was lost"):
@@ -147,7 +147,7 @@ async def test_a_chain_of_which_some_answers_are_lost_is_nobodys_knowledge(
     jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     altered(jetstream, monkeypatch, lambda messages: messages[:1])
-    waiting = asyncio.create_task(jetstream.events.append("s", [b"1", b"2"], 0))
+    waiting = asyncio.ensure_future(jetstream.events.append("s", [b"1", b"2"], 0))
     while not await jetstream.events.read("s"):
         assert not waiting.done()
     await jetstream.connection.lost()

@@ -104,7 +104,7 @@ async def test_an_append_that_arrives_late_is_refused_once_somebody_else_has_wri
     other = await scene.world.bus()
     first = await slow.events.append("s", [b"{}"], 0)
     proxy.stalled = True
-    late = asyncio.create_task(slow.events.append("s", [b'{"late":1}'], first))
+    late = asyncio.ensure_future(slow.events.append("s", [b'{"late":1}'], first))
     await asyncio.sleep(0.05)
     await other.events.append("s", [b'{"n":2}'], first)
     proxy.stalled = False

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from stageflow_es.engine.ports import BusError
 
 
-class Append:
-    """Events of one session that are to be stored together, and the answer to whoever asked for it."""
+class Append(msgspec.Struct, eq=False):
+    """Events of one session that are to be stored together, `size` bytes of them, and the answer to whoever asked for
+    it. Made in a running event loop."""
 
-    __slots__ = ("answer", "events", "expected", "session", "size", "subject")
-
-    def __init__(self, session: str, subject: bytes, events: Sequence[bytes], expected: int) -> None:
-        self.session = session
-        self.subject = subject
-        self.events = events
-        self.expected = expected
-        self.size = sum(map(len, events))
-        self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    session: str
+    subject: bytes
+    events: Sequence[bytes]
+    expected: int
+    size: int
+    answer: asyncio.Future[int] = msgspec.field(default_factory=asyncio.Future)
 
     @property
     def what(self) -> str:

@@ -4,7 +4,7 @@ sequence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
 from stageflow_es.bus.jetstream.append import Append
@@ -39,11 +39,15 @@ class JetStreamEventLog:
         batches = link.client.new_inbox().rsplit(".", 1)[1]
         self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
 
-    async def append(self, session: str, events: Sequence[bytes], expected: int) -> int:
-        append = Append(session, self._subject(session), events, expected)
-        self._check(append)
-        self._commit.submit(append)
-        return await append.answer
+    def append(self, session: str, events: Sequence[bytes], expected: int) -> Awaitable[int]:
+        append = Append(session, self._subject(session), events, expected, sum(map(len, events)))
+        try:
+            self._check(append)
+        except Refused as problem:
+            append.failed(problem)
+        else:
+            self._commit.submit(append)
+        return append.answer
 
     def commits(self) -> Commits:
         """What became durable since this was asked last."""

@@ -22,11 +22,12 @@ def frame(subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> bytes
 def atomic_batch(messages: Sequence[Message], batch_id: bytes, reply: bytes) -> bytes:
     """An atomic batch; its last message commits it, and only that one is answered."""
     member = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: " % batch_id
-    frames = [
-        frame(subject, b"", b"%b%d\r\n%b" % (member, number, headers), payload)
-        for number, (subject, headers, payload) in enumerate(messages[:-1], 1)
-    ]
-    subject, headers, payload = messages[-1]
-    commit = b"%b%d\r\n%bNats-Batch-Commit: 1\r\n" % (member, len(messages), headers)
-    frames.append(frame(subject, reply, commit, payload))
+    answer = b""
+    frames = []
+    for number, (subject, headers, payload) in enumerate(messages, 1):
+        headers = b"%b%d\r\n%b" % (member, number, headers)
+        if number == len(messages):
+            answer = reply
+            headers += b"Nats-Batch-Commit: 1\r\n"
+        frames.append(frame(subject, answer, headers, payload))
     return b"".join(frames)
