@@ -166,7 +166,7 @@ class Actor:
                 continue
             if self._inbox or state.stirring():
                 running = not state.outcome
-                data, dealt = self._decide(state)
+                data, dealt, due = self._decide(state)
                 if data and not await self._append(state, data):
                     continue
                 if running and state.outcome:
@@ -176,7 +176,7 @@ class Actor:
                 if not (data or dealt):
                     await self._look_closer(state, self._inbox[0])
                     continue
-                if self._inbox or state.stirring() or self._debts.open(state):
+                if self._inbox or due or self._debts.open(state):
                     continue
             again = self.workers.reconcile(state)
             if self.queued and not self.workers.occupied and not self._debts.local:
@@ -212,20 +212,20 @@ class Actor:
             item.abandon()
         self.workers.drop_overtaken(state)
 
-    def _decide(self, state: State) -> tuple[list[bytes], int]:
+    def _decide(self, state: State) -> tuple[list[bytes], int, bool]:
         """Decide what is due and what the inbox holds, as far as one append takes it: the bytes of the new events,
-        and how many items are dealt with once those are durable. A command that led to an event is not dealt with by
-        that where more may follow: a wait may refuse several kept inputs before it opens, and a refusal counts when its
-        rejection is acknowledged. An outcome ends it: what runs is cancelled before a retry is decided, which would not
-        know what was reported in between. After the bus refused events, one item at a time, to find out whose they are
-        that cannot be stored."""
+        how many items are dealt with once those are durable, and whether something is due still. A command that led to
+        an event is not dealt with by that where more may follow: a wait may refuse several kept inputs before it opens,
+        and a refusal counts when its rejection is acknowledged. An outcome ends it: what runs is cancelled before a
+        retry is decided, which would not know what was reported in between. After the bus refused events, one item at a
+        time, to find out whose they are that cannot be stored."""
         data: list[bytes] = []
         dealt = 0
         ended = state.outcome != ""
         limit = self.host.settings.append_limit
         inbox = self._inbox
         due = state.stirring()
-        while (due or dealt < len(inbox)) and len(data) < limit and (ended or not state.outcome):
+        while due or dealt < len(inbox):
             if state.refusal is not None and self._debts.owes_rejection(state):
                 break
             item = inbox[dealt] if dealt < len(inbox) else None
@@ -242,12 +242,14 @@ class Actor:
             if events is None:
                 break
             more = due or state.refusal is not None or type(command) is cmd.OpenWait
+            due = state.stirring()
             if item is not None and not (events and more):
                 dealt += 1
                 if self._careful and data:
                     break
-            due = state.stirring()
-        return data, dealt
+            if len(data) >= limit or (state.outcome and not ended):
+                break
+        return data, dealt, due
 
     def _undecidable(self, problem: Exception) -> None:
         """Deciding failed. Where reading the log again did not help, whatever led to it is given up: no session is
@@ -272,9 +274,11 @@ class Actor:
             body = command_body(item.bus_command)
             item.command = refusing(item.bus_command, problems, body)
             return self._ask(state, item, item.command)
+        if answer:
+            return answer
         if not isinstance(answer, list):
             return None if item is not None else []
-        if not answer and isinstance(item, FireItem) and item.fire.timer not in state.timers and not item.checked:
+        if isinstance(item, FireItem) and item.fire.timer not in state.timers and not item.checked:
             return None
         return answer
 
@@ -296,9 +300,7 @@ class Actor:
             return False
         finally:
             self.appending = False
-        self.least = state.n
-        self._careful = False
-        self._doubts = 0
+        self.least, self._careful, self._doubts = state.n, False, 0
         return True
 
     async def _in_doubt(self, problem: Unanswered) -> None:
@@ -320,7 +322,8 @@ class Actor:
         """Fail the run, reject the command, or failing those end the session, that leads to what cannot be."""
         host = self.host
         if not self._inbox:
-            self.post(ReportItem(cmd.GiveUp(at=host.at(), by=host.name, error_type=error_type, message=message), None))
+            command = cmd.GiveUp(at=host.at(), by=host.name, error_type=error_type, message=message)
+            self.post(ReportItem(command=command))
             return
         if not self._inbox[0].fail(error_type, message):
             raise Bug(f"session {self.session}: {message}")

@@ -76,7 +76,7 @@ class Debts:
         self.local.pop(name, None)
         command = cmd.FireTimer(at=self._actor.host.at(), by=self._actor.host.name, timer=name)
         fire = Fire(seq=0, session=self._actor.session, timer=name)
-        self._actor.post(FireItem(command, fire, lambda: None))
+        self._actor.post(FireItem(command=command, fire=fire, handled=lambda: None))
 
     def _drop_closed(self, state: State) -> None:
         """Cancel the timers that are not open any more, each where this actor set it; one whose fire is under way is

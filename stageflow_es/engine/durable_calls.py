@@ -110,7 +110,7 @@ class DurableCalls:
         host = worker.actor.host
         done = asyncio.get_running_loop().create_future()
         command: Any = report(at=host.at(), by=host.name, run=worker.id, **fields)
-        worker.actor.post(ReportItem(command, done, worker))
+        worker.actor.post(ReportItem(command=command, done=done, run=worker))
         return done
 
     async def _durably(self, report: type[cmd.RunReport], **fields: Any) -> None:

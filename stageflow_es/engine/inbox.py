@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stageflow_es.engine.ports import Fire
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
@@ -22,14 +24,12 @@ def refusing(command: BusCommand, problems: tuple[Problem, ...], body: dict[str,
     return cmd.Refuse(at=command.at, by=command.by, seq=command.seq, id=command.id, problems=problems, body=body)
 
 
-class Item:
+class Item(msgspec.Struct, eq=False, kw_only=True):
     """One entry: a command, and which it is of those posted. `settle` is called once it has been dealt with for good:
     durable, or found to change nothing."""
 
-    __slots__ = ("command", "mark")
-
     command: Command
-    mark: int
+    mark: int = 0
 
     def settle(self) -> None: ...
 
@@ -41,55 +41,37 @@ class Item:
         return False
 
 
-class BusItem(Item):
+class BusItem(Item, eq=False, kw_only=True):
     """A command read from the log; `pipeline` is what a start begins."""
 
-    __slots__ = ("_handled", "bus_command", "pipeline")
-
-    def __init__(
-        self,
-        command: Command,
-        bus_command: BusCommand,
-        handled: Callable[[], None],
-        pipeline: Pipeline | None = None,
-    ) -> None:
-        self.command = command
-        self.bus_command = bus_command
-        self.pipeline = pipeline
-        self._handled = handled
+    bus_command: BusCommand
+    handled: Callable[[], None]
+    pipeline: Pipeline | None = None
 
     def settle(self) -> None:
-        self._handled()
+        self.handled()
 
     def fail(self, error_type: str, message: str) -> bool:
         before, self.command = self.command, refusing(self.bus_command, (Problem(message=message),), {})
         return self.command != before
 
 
-class FireItem(Item):
+class FireItem(Item, eq=False, kw_only=True):
     """A timer's fire read from its log."""
 
-    __slots__ = ("_handled", "checked", "fire")
-
-    def __init__(self, command: Command, fire: Fire, handled: Callable[[], None]) -> None:
-        self.command = command
-        self.checked = False
-        self.fire = fire
-        self._handled = handled
+    fire: Fire
+    handled: Callable[[], None]
+    checked: bool = False
 
     def settle(self) -> None:
-        self._handled()
+        self.handled()
 
 
-class ReportItem(Item):
+class ReportItem(Item, eq=False, kw_only=True):
     """A report of a stage run, which waits for it to be durable."""
 
-    __slots__ = ("done", "run")
-
-    def __init__(self, command: Command, done: asyncio.Future[None] | None, run: StageRun | None = None) -> None:
-        self.command = command
-        self.done = done
-        self.run = run
+    done: asyncio.Future[None] | None = None
+    run: StageRun | None = None
 
     def overtaken(self, state: State) -> bool:
         """Whether another engine has taken the run to where it rests, so that this report is too late."""

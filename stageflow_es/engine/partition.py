@@ -213,12 +213,19 @@ class Partition:
     async def _take_command(self, message: CommandMessage) -> None:
         command, pipeline = await self.engine.intake.prepare(message, self._found)
         actor = self._actor(message.session)
-        actor.post(BusItem(command, command, lambda: self._commands.handled(message.seq), pipeline))
+        actor.post(
+            BusItem(
+                command=command,
+                bus_command=command,
+                handled=lambda: self._commands.handled(message.seq),
+                pipeline=pipeline,
+            )
+        )
 
     async def _take_fire(self, fire: Fire) -> None:
         command = cmd.FireTimer(at=self.at(), by=self.name, timer=fire.timer)
         actor = self._actor(fire.session, least=fire.n)
-        actor.post(FireItem(command, fire, lambda: self._fires.handled(fire.seq)))
+        actor.post(FireItem(command=command, fire=fire, handled=lambda: self._fires.handled(fire.seq)))
 
     def _actor(self, session: str, least: int = 0) -> Actor:
         actor = self._actors.get(session)

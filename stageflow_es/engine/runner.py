@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from stageflow_es.engine.awaiting import never_awaits, running
 from stageflow_es.engine.durable_calls import NOTHING, DurableCalls
 from stageflow_es.engine.inbox import ReportItem
@@ -20,7 +22,7 @@ from stageflow_es.pipeline.values import shown
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
-from stageflow_es.session.state import Run, Scope
+from stageflow_es.session.state import Run
 from stageflow_es.stages import BaseStage
 from stageflow_es.stages.runtime import StageRuntime
 
@@ -31,43 +33,24 @@ MAX_MESSAGE = 4_000
 """Characters of an exception's text that are recorded."""
 
 
-class StageRun:
-    """The runtime of one stage (see `stages.runtime.StageRuntime`). `id` is the run as the core knows it."""
+class StageRun(msgspec.Struct, eq=False):
+    """The runtime of one stage (see `stages.runtime.StageRuntime`). `id` is the run as the core knows it; `instance`
+    the stage itself, made at the start unless an earlier attempt left it."""
 
-    __slots__ = (
-        "_calls",
-        "_dead",
-        "_node",
-        "_run",
-        "_stage",
-        "_stopwatch",
-        "_task",
-        "actor",
-        "id",
-        "instance",
-        "session",
-    )
+    actor: Actor
+    id: cmd.RunId
+    session: SessionView
+    _run: Run
+    _node: StageNode
+    _stage: type[BaseStage]
+    instance: BaseStage | None = None
+    _calls: DurableCalls | None = None
+    _task: asyncio.Task[None] | None = None
+    _stopwatch: Stopwatch | None = None
+    _dead: bool = False
 
-    def __init__(
-        self,
-        actor: Actor,
-        state: State,
-        scope: Scope,
-        run: Run,
-        node: StageNode,
-        stage: type[BaseStage],
-    ) -> None:
-        self.instance: BaseStage | None = None
-        self.id = run.id(scope.path)
-        self.session = SessionView(self, actor, state, scope)
-        self.actor = actor
-        self._run = run
-        self._node = node
-        self._stage = stage
-        self._task: asyncio.Task[None] | None = None
-        self._calls = DurableCalls(self, run, dict(run.records)) if run.records else None
-        self._dead = False
-        self._stopwatch: Stopwatch | None = None
+    def __repr__(self) -> str:
+        return f"<run {self.id} of {self.name}>"
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -128,6 +111,9 @@ class StageRun:
 
     def start(self) -> None:
         """Begin. A stage that never awaits is over when this returns: it needs no task of its own."""
+        self.session.attach(self)
+        if self._run.records:
+            self._calls = DurableCalls(self, self._run, self._run.records.copy())
         if never_awaits(self._stage):
             self._run_now()
         else:
@@ -226,7 +212,7 @@ class StageRun:
             self._dead = True
             actor = self.actor
             actor.workers.finished(self)
-            actor.post(ReportItem(report, None, self))
+            actor.post(ReportItem(command=report, run=self))
         self._let_go()
 
     def _completion(self) -> cmd.AnyCommand:

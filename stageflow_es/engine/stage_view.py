@@ -37,15 +37,15 @@ def plain(value: Any, what: str, name: str | None = None) -> Any:
         raise StageError(f"{what} is not JSON: {error}") from None
 
 
-class StageContext:
+class StageContext(msgspec.Struct, eq=False):
     """The scope's context by dotted path, with the stage's own unfinished writes on top. Copies in and out."""
 
-    __slots__ = ("_actor", "_known", "writes")
+    _actor: Actor
+    _known: Scope
+    writes: dict[str, Any] = {}
 
-    def __init__(self, actor: Actor, scope: Scope) -> None:
-        self._actor = actor
-        self._known = scope
-        self.writes: dict[str, Any] = {}
+    def __repr__(self) -> str:
+        return f"<context of {self._known.path or 'the session'}>"
 
     @property
     def payload(self) -> Any:
@@ -96,18 +96,22 @@ def latest(inputs: Sequence[dict[str, Any]], type_: str | None) -> dict[str, Any
     return next((entry for entry in reversed(inputs) if type_ is None or entry["type"] == type_), None)
 
 
-class SessionView:
+class SessionView(msgspec.Struct, eq=False):
     """`self.session` of a stage."""
 
-    __slots__ = ("_actor", "_run", "_scope", "_state", "context", "id")
+    id: str
+    context: StageContext
+    _actor: Actor
+    _state: State
+    _scope: Scope
+    _run: StageRuntime | None = None
 
-    def __init__(self, run: StageRuntime, actor: Actor, state: State, scope: Scope) -> None:
-        self.id = state.session
-        self.context = StageContext(actor, scope)
-        self._run: StageRuntime | None = run
-        self._actor = actor
-        self._state = state
-        self._scope = scope
+    def __repr__(self) -> str:
+        return f"<session {self.id}>"
+
+    def attach(self, run: StageRuntime) -> None:
+        """The run begins."""
+        self._run = run
 
     def release(self) -> None:
         """The run is over: nothing can be done through this any more."""

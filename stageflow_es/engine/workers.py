@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.runner import StageRun
+from stageflow_es.engine.stage_view import SessionView, StageContext
 from stageflow_es.log import logger
-from stageflow_es.pipeline import StageNode
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.state import Run
@@ -134,18 +134,18 @@ class Workers:
                 known=run.interruptions,
                 limit=host.settings.interrupt_limit,
             )
-            actor.post(ReportItem(command, None))
+            actor.post(ReportItem(command=command))
             self._idle[path] = None
             return True
         scope = state.scopes[path]
-        node = scope.pipeline.nodes[run.node]
-        assert isinstance(node, StageNode)
+        node = scope.pipeline.stage_nodes[run.node]
         stage = actor.host.stages.get(node.stage)
         if stage is None:
             self._missing[path] = None
             log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
             return False
-        worker = self._runs[path] = StageRun(actor, state, scope, run, node, stage)
+        session = SessionView(state.session, StageContext(actor, scope), actor, state, scope)
+        worker = self._runs[path] = StageRun(actor, run.id(path), session, run, node, stage)
         if path in self._instances:
             visit, instance = self._instances.pop(path)
             worker.instance = instance if visit == run.visit else None

@@ -17,7 +17,7 @@ import msgspec
 
 from stageflow_es.errors import DefinitionError, Problem
 from stageflow_es.pipeline.layout import Layout
-from stageflow_es.pipeline.nodes import ConditionNode, Definition, Node
+from stageflow_es.pipeline.nodes import ConditionNode, Definition, Node, StageNode
 from stageflow_es.pipeline.room import with_room
 from stageflow_es.pipeline.rules import Rule, compile_rules
 from stageflow_es.pipeline.spec import Catalog
@@ -58,7 +58,8 @@ class _Scope(Mapping[str, "Pipeline"]):
 class Pipeline:
     """A compiled pipeline, never changed after it is made.
 
-    `entry`, `max_transitions` and `metadata` are the document's; `nodes` are by id; `raw` is the whole document;
+    `entry`, `max_transitions` and `metadata` are the document's; `nodes` are by id, and `stage_nodes` those of them
+    that run a stage; `raw` is the whole document;
     `subpipelines` are its own and, where it has none of that name, those of the documents around it.
     """
 
@@ -68,6 +69,9 @@ class Pipeline:
         self.max_transitions = definition.max_transitions
         self.metadata = definition.metadata
         self.nodes = MappingProxyType({node.id: node for node in definition.nodes})
+        self.stage_nodes: Mapping[str, StageNode] = {
+            node.id: node for node in definition.nodes if isinstance(node, StageNode)
+        }
         self._conditions = {
             node.id: compile_rules(condition.when for condition in node.conditions)
             for node in definition.nodes

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 
-from stageflow_es.pipeline import (
-    ConditionNode,
-    MapNode,
-    Node,
-    ParallelNode,
-    StageNode,
-    SubpipelineNode,
-    TerminalNode,
-)
+from stageflow_es.pipeline import MapNode, Node, ParallelNode, StageNode, SubpipelineNode
 from stageflow_es.session.events import ErrorInfo
 from stageflow_es.session.paths import MISSING, Frame, parse, read
 from stageflow_es.session.state import Join, Record, Run, Scope, State, scope_path
@@ -37,15 +29,12 @@ def enter(state: State, scope: Scope, target: str | None, n: int) -> None:
     if target is None or (scope.parent is not None and _leaves(state, scope, scope.parent, target)):
         _reach_end(state, scope)
         return
-    node = scope.pipeline.node(target)
-    match node:
-        case StageNode():
-            scope.run = state.runs[scope.path] = new_run(scope, node, n)
-            state.touch(scope.path)
-        case ConditionNode() | ParallelNode() | MapNode() | SubpipelineNode() | TerminalNode():
-            state.due[scope.path] = None
-        case _:
-            assert_never(node)
+    stage = scope.pipeline.stage_nodes.get(target)
+    if stage is not None:
+        scope.run = state.runs[scope.path] = new_run(scope, stage, n)
+    else:
+        scope.pipeline.node(target)  # which has to be there
+        state.due[scope.path] = None
 
 
 def _leaves(state: State, scope: Scope, parent: str, target: str) -> bool:
@@ -102,7 +91,6 @@ def fail(state: State, scope: Scope, error: ErrorInfo) -> None:
     if scope.run is not None:
         close_calls(state, scope, scope.run)
         del state.runs[scope.path]
-        state.touch(scope.path)
     scope.failure = error
     state.due[scope.path] = None
 
@@ -114,7 +102,6 @@ def leave(state: State, scope: Scope) -> None:
         if run.records or run.retry_timer is not None:
             close_calls(state, scope, run)
         del state.runs[scope.path]
-        state.touch(scope.path)
         scope.run = None
 
 
@@ -169,6 +156,7 @@ def drop(state: State, path: str) -> None:
     """Take the scope at `path` and all inside it out of the tree."""
     for scope in list(state.walk(path)):
         if scope.path in state.runs:
+            state.touch(scope.path)
             leave(state, scope)
         state.due.pop(scope.path, None)
         state.settled.pop(scope.path, None)
@@ -245,5 +233,6 @@ def child_frame(parent: Scope, node: SubpipelineNode) -> Frame:
 
 
 def _add(state: State, join: Join, scope: Scope) -> None:
+    state.touch(scope.path)
     state.scopes[scope.path] = scope
     join.open[scope.path] = None

@@ -12,7 +12,7 @@ A command to a session that does not exist leaves no event: the answer is `Refus
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -35,7 +35,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
     problems: tuple[Problem, ...]
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> Literal[False]:
         return False
 
 

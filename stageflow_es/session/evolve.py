@@ -23,7 +23,7 @@ def evolve(state: State, event: ev.Event) -> None:
     state.n = event.n
     state.updated_at = event.at
     state.refusal = None
-    if isinstance(event.cause, int):
+    if type(event.cause) is int:
         _remember_command(state, event)
     touched = state.touched
     if touched is not None and kind in _OF_NODES:

@@ -50,6 +50,7 @@ def _clear(state: State) -> None:
     root = state.root
     for path in list(root.join.open if root.join else ()):
         cursor.drop(state, path)
+    state.touch("")
     cursor.leave(state, root)
     root.node = root.join = None
     state.due.clear()
@@ -88,6 +89,7 @@ def rename_timer(state: State, timer: Timer, name: str) -> None:
 
 def reenter(state: State, scope: Scope, n: int) -> None:
     """Begin the failed node again; a stage keeps its steps and the arguments it had."""
+    state.touch(scope.path)
     scope.failure = None
     state.due.pop(scope.path, None)
     failed = scope.run
@@ -99,7 +101,6 @@ def reenter(state: State, scope: Scope, n: int) -> None:
         node=failed.node, visit=n, arguments=failed.arguments, missing=failed.missing, records=cursor.steps_of(failed)
     )
     state.runs[scope.path] = scope.run
-    state.touch(scope.path)
 
 
 def command_rejected(state: State, event: ev.CommandRejected) -> None:

@@ -70,7 +70,11 @@ def _item(items: list[Any], part: str) -> Any:
 def copy(value: Any) -> Any:
     """A deep copy of a JSON value."""
     if isinstance(value, dict):
-        return {key: item if type(item) in _LEAVES else copy(item) for key, item in value.items()}
+        copied = dict(value)
+        for key, item in value.items():
+            if type(item) not in _LEAVES:
+                copied[key] = copy(item)
+        return copied
     if isinstance(value, list):
         return [item if type(item) in _LEAVES else copy(item) for item in value]
     return value

@@ -44,8 +44,7 @@ def decide_report(state: State, command: Report) -> ev.Event | None:
     if run is None:
         return None
     scope = state.scopes[command.run.scope]
-    node = scope.pipeline.nodes[run.node]
-    assert isinstance(node, StageNode)
+    node = scope.pipeline.stage_nodes[run.node]
     match command:
         case cmd.CompleteStage():
             return _complete(state, scope, command, run, node)

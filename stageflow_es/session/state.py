@@ -167,7 +167,7 @@ class State:
     whose event is in here; `settled`: scopes whose join is decided and `due`: scopes whose next internal transition
     is ready, both oldest first; `runs`: stages in progress by scope; `inputs`: inputs still buffered by type.
     `touched`: scopes whose run may have begun, changed or ended, noted in order, and only for whoever puts a dict here
-    and empties it.
+    and empties it. The scope of a node's event is; whatever changes the run of another one touches that.
     """
 
     __slots__ = (
@@ -258,11 +258,9 @@ class State:
 
     def stirring(self) -> bool:
         """Whether an internal transition may be due."""
-        if not self.n or self.outcome or self.paused:
-            return False
         if self.due or self.settled or self.terminated:
-            return True
-        return self.transitions > self.pipeline.max_transitions
+            return self.active
+        return self.n > 0 and self.transitions > self.pipeline.max_transitions and self.active
 
     @property
     def status(self) -> Status:

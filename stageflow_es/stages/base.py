@@ -65,8 +65,8 @@ class BaseStage:
         stage = cls(
             stage_id=stage_id,
             config=copy(config) if config else {},
-            arguments=dict(arguments),
-            outputs=dict(outputs),
+            arguments=arguments.copy(),
+            outputs=outputs.copy(),
             session=runtime.session,
         )
         stage._runtime = runtime
