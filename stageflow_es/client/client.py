@@ -30,7 +30,7 @@ from stageflow_es.client.commands import Sender
 from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.journal import Journal
-from stageflow_es.client.queries import Queries, SessionInfo
+from stageflow_es.client.queries import Queries, SessionInfo, askable
 from stageflow_es.client.selection import Selection, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
@@ -255,17 +255,17 @@ class Client:
         return await self._sender.send(kind, session, body, id=id, wait=wait, timeout=self.timeout)
 
     def follow(self, session: str, start: int, follow_on: bool) -> AsyncGenerator[bytes]:
-        """A session's events from number `start` on."""
-        follower = Follower(self.link, self.names, self.queries, session, start=start, follow_on=follow_on)
+        """A session's events from number `start` on. Raises QueryRefused for an id that is none, as all that reads."""
+        follower = Follower(self.link, self.names, self.queries, askable(session), start=start, follow_on=follow_on)
         return follower.events()
 
     async def record(self, session: str) -> Record:
         """A session's stored history, for an auditor."""
-        return await Record.open(self.link, self.names, self.definitions, session)
+        return await Record.open(self.link, self.names, self.definitions, askable(session))
 
     def journal(self, session: str, start: int = 1) -> Journal:
         """A reader of a session's stored events."""
-        return Journal(self.link, self.names, self.queries, session, start)
+        return Journal(self.link, self.names, self.queries, askable(session), start)
 
 
 def _document(pipeline: Mapping[str, Any] | Pipeline | stageflow.Pipeline) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import msgspec
 from stageflow_es.client.auditing import Record
 from stageflow_es.client.follow import FINAL, UnknownEvent, decode, type_of
 from stageflow_es.client.outcome import Outcome, outcome_of
-from stageflow_es.client.queries import SessionInfo
+from stageflow_es.client.queries import SessionInfo, askable
 from stageflow_es.session.commands import Action
 from stageflow_es.session.events import AnyEvent
 from stageflow_es.session.verify import Broken, Verified
@@ -133,6 +133,6 @@ class SessionHandle:
 
     async def state(self, at: int | None = None) -> dict[str, Any]:
         """The state as of event `at` (the latest without), context included. Needs the query service."""
-        answer = await self._client.queries.ask("session.state", session=self.id, at=at)
+        answer = await self._client.queries.ask("session.state", session=askable(self.id), at=at)
         state: dict[str, Any] = msgspec.json.decode(answer)
         return state

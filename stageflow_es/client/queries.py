@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from stageflow_es.bus.jetstream.link import Denied, Link
-from stageflow_es.bus.jetstream.subjects import Names
+from stageflow_es.bus.jetstream.subjects import Names, is_session_id
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError, Problem, StageFlowError
 
-NOT_FOUND = 404
+BAD, NOT_FOUND = 400, 404
 
 
 class NoQueries(OperatorError):
@@ -25,6 +25,15 @@ class QueryRefused(StageFlowError):
         self.code = code
         self.problems = tuple(problems)
         super().__init__("; ".join(problem.message for problem in problems) or f"refused with code {code}")
+
+
+def askable(session: str) -> str:
+    """The session id itself. Raises QueryRefused when it is none: as a part of a subject, `*` would mean every session
+    there is."""
+    if not is_session_id(session):
+        message = f"session id {session[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
+        raise QueryRefused(BAD, [Problem(path="/session", message=message)])
+    return session
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +83,8 @@ class Queries:
         except Denied as problem:
             raise NoQueries(str(problem)) from problem
         except Unanswered as problem:
+            if self._link.client.is_closed:
+                raise NoQueries("the connection is closed") from problem
             raise NoQueries(f"no query service answers on {subject}: start one (`stageflow up` has one)") from problem
         headers = answer.headers or {}
         if "Nats-Service-Error" in headers or "Nats-Service-Error-Code" in headers:
@@ -84,7 +95,7 @@ class Queries:
     async def session(self, session: str) -> SessionInfo | None:
         """A session's row; None: there is none."""
         try:
-            return msgspec.json.decode(await self.ask("session.get", session=session), type=SessionInfo)
+            return msgspec.json.decode(await self.ask("session.get", session=askable(session)), type=SessionInfo)
         except QueryRefused as problem:
             if problem.code == NOT_FOUND:
                 return None

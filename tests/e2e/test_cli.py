@@ -126,6 +126,12 @@ def test_a_failed_session_is_exit_code_1(run: Run, tmp_path: Path) -> None:
     run("retry", "doomed")
 
 
+def test_an_id_that_is_none_tells_of_no_other_sessions(call: Callable[..., str]) -> None:
+    call("start", "examples/count_up.json", "--set", "goal=1", "--wait")
+    for command in ("history", "watch", "show"):
+        assert call(command, "*", code=1) == ""
+
+
 def test_a_rejection_is_exit_code_1_with_every_problem(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "bad.json"
     nodes = [{"id": "a", "type": "stage", "stage": "NoSuchStage", "next": "nowhere"}]

@@ -11,6 +11,7 @@ from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.client import Client, Outcome, connect, follow
 from stageflow_es.client.follow import UnknownEvent, decode
 from stageflow_es.client.journal import Journal
+from stageflow_es.client.queries import QueryRefused
 from stageflow_es.engine import Engine
 from stageflow_es.errors import CommandRejected, DefinitionError, OperatorError, SessionFailed
 from stageflow_es.session import events as ev
@@ -144,6 +145,16 @@ async def test_events_from_a_number_on_begin_there(client: Client) -> None:
     assert [event.n async for event in session.events(from_=2)] == whole[1:]
     assert [event.n async for event in session.events(from_=100)] == []
     assert [event.n for event in await session.history(2)] == whole[1:]
+
+
+@pytest.mark.parametrize("id", ["*", ">", "a.b", "a b", ""])
+async def test_an_id_that_is_none_reads_nothing_of_any_session(client: Client, id: str) -> None:
+    await (await client.start(ASK)).stop()
+    none = client.session(id)
+    async with asyncio.timeout(20):
+        for ask in (none.history, none.result, none.verify, none.get, none.state, lambda: anext(none.events())):
+            with pytest.raises(QueryRefused, match="is not 1 to 128 letters"):
+                await ask()
 
 
 async def test_a_session_that_lives_while_its_follower_begins_is_told_from_its_first_event(
