@@ -123,7 +123,9 @@ class Connection(Client):
     async def listen(self, subject: str, take: Take) -> Listener:
         """Hand every message on `subject` to `take`, which must not take long, as soon as it is read. Survives
         reconnects, as subscriptions do. Raises Unanswered when the connection is closed."""
-        return await self.listen_to_parts(subject, lambda *parts: take(Incoming(*parts)))
+        return await self.listen_to_parts(
+            subject, lambda subject, reply, head, data: take(Incoming(subject, reply, head, data))
+        )
 
     async def listen_to_parts(self, subject: str, take: TakeParts) -> Listener:
         """Like `listen`, for whoever has so many messages that an object for each is too much."""

@@ -1,4 +1,4 @@
-"""A message as it came over the connection, its headers read only when somebody asks for them."""
+"""A message as it came over the connection, its headers and reply read only when somebody asks for them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from collections.abc import Callable
 
 
 class Incoming:
-    """One message. `reply` is empty where no answer is asked for."""
+    """One message."""
 
-    __slots__ = ("_head", "data", "reply", "subject")
+    __slots__ = ("_head", "_reply", "data", "subject")
 
     def __init__(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
         self.subject = text_of(subject)
-        self.reply = text_of(reply)
         self.data = data
+        self._reply = reply
         self._head = head
+
+    @property
+    def reply(self) -> str:
+        """Empty where no answer is asked for."""
+        return text_of(self._reply)
 
     @property
     def headers(self) -> dict[str, str]:
