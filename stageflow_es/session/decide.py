@@ -46,7 +46,7 @@ def decide(state: State, command: cmd.Command, stages: Catalog) -> list[ev.Event
     """
     if state.n == 0:
         return _begin(state, command)
-    if state.stirring() and not isinstance(command, cmd.GiveUp):
+    if state.stirring() and type(command) is not cmd.GiveUp:
         due = next_transition(state, command)
         assert due is not None
         return [due]

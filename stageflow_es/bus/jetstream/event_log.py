@@ -40,7 +40,8 @@ class JetStreamEventLog:
         self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
 
     def append(self, session: str, events: Sequence[bytes], expected: int) -> Awaitable[int]:
-        append = Append(session, self._subject(session), events, expected, sum(map(len, events)))
+        size = len(events[0]) if len(events) == 1 else sum(map(len, events))  # most appends are one event
+        append = Append(session, self._subject(session), events, expected, size)
         try:
             self._check(append)
         except Refused as problem:
