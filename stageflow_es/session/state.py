@@ -260,7 +260,8 @@ class State:
         """Whether an internal transition may be due."""
         if self.due or self.settled or self.terminated:
             return self.active
-        return self.n > 0 and self.transitions > self.pipeline.max_transitions and self.active
+        # one that has ended may be archived and have no pipeline any more
+        return not self.outcome and self.n > 0 and self.transitions > self.pipeline.max_transitions and not self.paused
 
     @property
     def status(self) -> Status:
