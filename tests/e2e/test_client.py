@@ -147,6 +147,13 @@ async def test_events_from_a_number_on_begin_there(client: Client) -> None:
     assert [event.n for event in await session.history(2)] == whole[1:]
 
 
+async def test_a_client_that_was_closed_says_so_instead_of_missing_a_service(nats_server: EmbeddedServer) -> None:
+    async with connect(nats_server.url) as client:
+        session = client.session("s")
+    with pytest.raises(OperatorError, match="the connection is closed"):
+        await session.get()
+
+
 @pytest.mark.parametrize("id", ["*", ">", "a.b", "a b", ""])
 async def test_an_id_that_is_none_reads_nothing_of_any_session(client: Client, id: str) -> None:
     await (await client.start(ASK)).stop()
