@@ -21,6 +21,7 @@ from benchmarks import plot, records
 from benchmarks.disk import syncs
 from benchmarks.figures import Figure, table
 from benchmarks.parked import QUIET, park
+from benchmarks.program import end_in_order
 from benchmarks.records import RESULTS, Record, Records
 from benchmarks.rig import Rig
 from benchmarks.scale import QUICK
@@ -187,6 +188,7 @@ def main() -> int:
     names = parser.parse_args().names
     if unknown := set(names) - set(GROWTHS):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    end_in_order()
     path = RESULTS / ("growth-quick.json" if QUICK else "growth.json")
     before = msgspec.json.decode(path.read_bytes(), type=Grown) if names and path.exists() else None
     kept, points = records.begin("make bench-growth"), dict(before.points) if before else {}

@@ -24,6 +24,7 @@ from benchmarks.disk import syncs
 from benchmarks.figures import Figure, rate, table
 from benchmarks.peers import postgres
 from benchmarks.peers.environment import ENGINES, Engine, Environment, install
+from benchmarks.program import end_in_order
 from benchmarks.records import OURS, RESULTS, Record
 from benchmarks.rig import ROOT
 from benchmarks.scale import QUICK
@@ -141,6 +142,7 @@ def main() -> int:
     names = parser.parse_args().names
     if unknown := set(names) - {SELF, *ENGINES}:
         parser.error(f"there is no engine {', '.join(sorted(unknown))}")
+    end_in_order()
     path = RESULTS / ("peers-quick.json" if QUICK else "peers.json")
     fresh = records.begin("make bench-peers")
     before = records.read(path) if names else None
