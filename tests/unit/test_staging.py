@@ -93,3 +93,15 @@ async def test_a_killed_server_finds_what_was_acknowledged_and_stages_in_memory_
         assert min(again) > max(lasts)
         await bus.close()
     assert not links.is_symlink()
+
+
+def test_what_a_killed_server_left_in_memory_goes_when_it_is_stopped_but_not_another_servers(tmp_path: Path) -> None:
+    server, other = EmbeddedServer(tmp_path), EmbeddedServer(tmp_path)
+    links = Staging(tmp_path / "jetstream", [STREAM])
+    server.start()
+    server.kill()
+    with other:
+        server.stop()
+        assert links._place.is_dir()
+        other.kill()
+    assert not links._place.exists()

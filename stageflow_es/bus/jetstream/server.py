@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +91,7 @@ class EmbeddedServer:
         self._pump: threading.Thread | None = None
         self._settled = threading.Event()
         self._tail: deque[str] = deque(maxlen=20)
-        self._ready = False
+        self._ready = self._staged = False
         names = Names(prefix)
         self._staging = Staging(self.directory / "jetstream", (names.events, names.commands))
 
@@ -119,6 +121,7 @@ class EmbeddedServer:
             self.kill()
             raise OperatorError("nats-server did not start: " + (" | ".join(self._tail) or "it said nothing"))
         self._staging.in_memory()
+        self._staged = True
         return self.url
 
     def wait(self) -> None:
@@ -127,17 +130,19 @@ class EmbeddedServer:
             self._pump.join()
 
     def stop(self, patience: float = 20) -> None:
-        """Ask it to stop and wait until it has; after `patience` seconds it is killed."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        else:
+        """Ask it to stop and wait until it has; after `patience` seconds it is killed. What a killed one left in memory
+        is taken away, unless another server is on the directory by now."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(patience)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
             self._reap()
-            self._staging.clear()
+        if self._staged:
+            self._staged = False
+            with suppress(OperatorError, OSError), self._locked():
+                self._staging.clear()
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -164,22 +169,26 @@ class EmbeddedServer:
         )
         return config
 
-    def _launch(self, command: list[str]) -> None:
+    @contextmanager
+    def _locked(self) -> Iterator[IO[str]]:
+        """Hold the directory against other servers. Raises OperatorError while there is one."""
         with (self.directory / "lock").open("a+", encoding="ascii") as lock:
-            inherited: tuple[int, ...] = ()
             if fcntl is not None:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
                     raise OperatorError(_taken(self.directory, lock)) from error
-                inherited = (lock.fileno(),)  # the child keeps the lock for as long as it lives
+            yield lock
+
+    def _launch(self, command: list[str]) -> None:
+        with self._locked() as lock:
             self._process = subprocess.Popen(
                 command,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
                 env=environment(),
-                pass_fds=inherited,
+                pass_fds=() if fcntl is None else (lock.fileno(),),  # the child keeps the lock for as long as it lives
                 process_group=0,  # Ctrl-C is for us: the server goes last
             )
             lock.truncate(0)
