@@ -22,6 +22,7 @@ from tests.faults.clients import SCRIPTS, Clients
 from tests.faults.observer import Observer
 from tests.faults.processes import World
 from tests.faults.proxy import Proxy
+from tests.faults.standstill import standstills
 
 QUIET_WITHIN = 90.0
 """Seconds the sessions may take to end once the faults have."""
@@ -162,7 +163,8 @@ class Storm:
         report.wrong += audit.outcomes(histories, clients.expected)
         report.wrong += audit.once_each(histories)
         report.wrong += audit.commands(histories, rejected, clients.sent)
-        report.wrong += audit.never_again(histories, trace)
+        logs = [process.log for process in world.processes]
+        report.wrong += audit.never_again(histories, trace, standstills(logs))
         await self._projected(max(records[-1].seq for records in histories.values()))
         report.wrong += await audit.projection(world.db, link, settings)
 
