@@ -1,7 +1,7 @@
 """What must hold afterwards: of the histories, the trace outside, the commands, the projection, and the logs.
 
 Every check returns what is wrong, one sentence each; nothing is taken from the processes under test but what they
-stored.
+stored, and what their watchdogs say they stood still in.
 """
 
 from __future__ import annotations

@@ -261,13 +261,13 @@ class LogReader:
         <pending>, and with the domain one more at the end."""
         if self._broken:
             return
-        if not self._found:
-            self._stir()
         words = reply.split(b".")
         if len(words) < 9:
             self._stir()
             self._notice(headers_of(head) or {})
             return
+        if not self._found:
+            self._stir()
         at = 5 if len(words) == 9 else 7
         delivery = int(words[at + 1])
         if delivery != self._delivered + 1:
