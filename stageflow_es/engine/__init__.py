@@ -1,22 +1,26 @@
 """The shell around the core: what turns decisions into appended events, and outstanding work into running stages.
 
-ports        what the engine needs of a bus, as Protocols
-engine       a member of the cluster: leases, its share of the partitions
-partition    one partition: reading commands and fires in order, the checkpoint, taking over
-ledger       how far a log has been dealt with
-actor        one session at work; its inbox, its debts (rejections, timers), its workers (stage runs); `host` is what
-             it needs around it
-runner       one run of one stage; `durable_calls` is what it records and repeats, `stage_view` the session as the stage
-             sees it, `stopwatch` its timeout
-awaiting     which stages never suspend, and need no task
-threads      stages that block, in threads; `watchdog` names those that block without saying so
-places       how many sessions run stages at once; `waiting_room` how many wait in memory, and how long
-intake       from a message on the bus to a command of the core; `forking` reads what a fork begins from
-refusing     how rejections are published
-definitions  pipelines by digest and by name
-loading      a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)
-vitals       what an engine tells of itself, its group commit included
-local        sessions in this process, without a server: StageFlow's own API
+ports           what the engine needs of a bus, as Protocols
+engine          a member of the cluster: leases, its share of the partitions; `settings` is what may be tuned
+partition       one partition: its commands and fires, read in order
+checkpointing   how a partition is taken over, its checkpoint kept, and left to the next; `ledger`: how far a log has
+                been dealt with
+partition_host  which of its sessions are in memory, at work or waiting for their turn
+actor           one session at work; its inbox, its debts (rejections, timers), its workers (stage runs); `host` is
+                what it needs around it
+runner          one run of one stage; `durable_calls` is what it records and repeats, `stage_view` the session as the
+                stage sees it, `stopwatch` its timeout
+awaiting        which stages never suspend, and need no task
+threads         stages that block, in threads; `watchdog` names those that block without saying so
+places          how many sessions run stages at once; `waiting_room` how many wait in memory, and how long
+intake          from a message on the bus to a command of the core; `forking` reads what a fork begins from
+refusing        how rejections are published
+definitions     pipelines by digest and by name
+loading         a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)
+patience        asking the bus again until it answers
+clock           what time it is, and how it is written
+vitals          what an engine tells of itself, its group commit included
+local           sessions in this process, without a server: StageFlow's own API, on a host of its own (`local_host`)
 """
 
 from __future__ import annotations

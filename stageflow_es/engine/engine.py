@@ -171,12 +171,12 @@ class Engine:
                 await self._let_go(number)
             else:
                 held.lease = revision
-                held.partition.renewed(until)
+                held.partition.host.renewed(until)
 
     def _vitals(self) -> Vitals:
         return Vitals(
             partitions=len(self._held),
-            sessions=sum(held.partition.sessions for held in self._held.values()),
+            sessions=sum(len(held.partition.host.actors) for held in self._held.values()),
             running=self.places.taken,
             queued=self.places.queued,
             commits=self.bus.commits(),
@@ -225,7 +225,7 @@ class Engine:
                 error = None if held.task.cancelled() else held.task.exception()
                 if error is not None:
                     raise _worst(error)
-                self._hold(number, held.lease, held.partition.held_until)
+                self._hold(number, held.lease, held.partition.host.held_until)
 
     # --- for the partitions ---
 

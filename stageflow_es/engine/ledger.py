@@ -1,6 +1,6 @@
 """How far a partition's log has been dealt with: what was read and is not yet handled, and the floor below both.
 
-The floor is the last message of an unbroken run that was handled. See the checkpoint rules in `partition`.
+The floor is the last message of an unbroken run that was handled. See the rules in `checkpointing`.
 """
 
 from __future__ import annotations

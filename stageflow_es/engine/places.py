@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
-    from stageflow_es.engine.partition import Partition
+    from stageflow_es.engine.partition_host import PartitionHost
 
 
 class Turn:
     """A session's turn. `actor` is the one that takes it while it is in memory; what is to be known of it otherwise is
     kept here: the last command and fire it dealt with, and the version the session has at the least."""
 
-    __slots__ = ("actor", "last_command", "last_fire", "least", "partition", "session")
+    __slots__ = ("actor", "host", "last_command", "last_fire", "least", "session")
 
     placed = False
 
-    def __init__(self, partition: Partition, actor: Actor) -> None:
-        self.partition = partition
+    def __init__(self, host: PartitionHost, actor: Actor) -> None:
+        self.host = host
         self.session = actor.session
         self.actor: Actor | None = actor
         self.last_command = self.last_fire = self.least = 0
@@ -31,7 +31,7 @@ class Turn:
     @property
     def queued(self) -> bool:
         """Whether somebody still waits for it."""
-        return self.partition.waits_for(self) if self.actor is None else self.actor.queued
+        return self.host.waits_for(self) if self.actor is None else self.actor.queued
 
     def outlive(self, actor: Actor) -> None:
         """Keep what has to be known of an actor that leaves memory."""
@@ -40,7 +40,7 @@ class Turn:
 
     def grant(self) -> Actor:
         """It has come."""
-        actor = self.actor or self.partition.return_to(self)
+        actor = self.actor or self.host.return_to(self)
         actor.grant_place()
         return actor
 

@@ -38,7 +38,7 @@ async def test_an_input_wakes_a_stage_that_was_taken_out_of_memory(cluster: Clus
     await cluster.start("s1", waiting())
     await cluster.until("s1", lambda h: count(h, ev.WaitingForInput) == 1)
     async with asyncio.timeout(PATIENCE):
-        while any(held.partition._actors for held in cluster.engines[0]._held.values()):
+        while any(held.partition.host.actors for held in cluster.engines[0]._held.values()):
             await asyncio.sleep(0.01)
     await cluster.send("input", "s1", {"type": "approval", "payload": "yes"})
     history = await cluster.ended("s1")

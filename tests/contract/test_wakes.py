@@ -133,7 +133,9 @@ class World:
         """Wait until the session has so much to do, what it appends included."""
         async with asyncio.timeout(PATIENCE):
             while count != sum(
-                len(actor._inbox) for held in self.engine._held.values() for actor in held.partition._actors.values()
+                len(actor._inbox)
+                for held in self.engine._held.values()
+                for actor in held.partition.host.actors.values()
             ):
                 await asyncio.sleep(0.001)
 

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from stageflow_es.engine.actor import Actor
+from stageflow_es.engine.checkpointing import Checkpointing
 from stageflow_es.engine.debts import Debts
 from stageflow_es.engine.durable_calls import DurableCalls
 from stageflow_es.engine.engine import Engine
 from stageflow_es.engine.ledger import Ledger
 from stageflow_es.engine.partition import Partition
+from stageflow_es.engine.partition_host import PartitionHost
 from stageflow_es.engine.ports import Checkpoint, CommandMessage, Unanswered, WrongSequence
 from stageflow_es.engine.stage_view import StageContext
 from stageflow_es.session import cursor, runs, state
@@ -62,10 +64,10 @@ def an_applied_command_that_is_read_again_wakes_nobody(patch: Patch) -> None:
     original = Partition._take_command
 
     async def take(self: Partition, message: CommandMessage) -> None:
-        if message.session not in self._actors:
-            state = await self.load(message.session, 0)
+        if message.session not in self.host.actors:
+            state = await self.host.load(message.session, 0)
             if message.seq <= state.last_command:
-                self._commands.handled(message.seq)
+                self.checkpointing.commands.handled(message.seq)
                 return
         await original(self, message)
 
@@ -74,49 +76,49 @@ def an_applied_command_that_is_read_again_wakes_nobody(patch: Patch) -> None:
 
 @mutation(slow_bus=10, crash_any_time=5)
 def a_listed_session_is_dropped_before_it_is_loaded(patch: Patch) -> None:
-    original = Partition._checkpoint
+    original = Checkpointing._checkpoint
 
-    def checkpoint(self: Partition) -> Checkpoint:
+    def checkpoint(self: Checkpointing) -> Checkpoint:
         made = original(self)
-        loaded = {name: item for name, item in made.sessions.items() if self._actors[name].state is not None}
+        loaded = {name: item for name, item in made.sessions.items() if self._host.actors[name].state is not None}
         return msgspec.structs.replace(made, sessions=loaded)
 
-    patch.setattr(Partition, "_checkpoint", checkpoint)
+    patch.setattr(Checkpointing, "_checkpoint", checkpoint)
 
 
 @mutation(small_limits=10, slow_step=3)
 def a_full_list_holds_no_floor_down(patch: Patch) -> None:
-    original = Partition._checkpoint
+    original = Checkpointing._checkpoint
 
-    def checkpoint(self: Partition) -> Checkpoint:
-        return msgspec.structs.replace(original(self), commands=max(self._commands.floor, self._saved.commands))
+    def checkpoint(self: Checkpointing) -> Checkpoint:
+        return msgspec.structs.replace(original(self), commands=max(self.commands.floor, self._saved.commands))
 
-    patch.setattr(Partition, "_checkpoint", checkpoint)
+    patch.setattr(Checkpointing, "_checkpoint", checkpoint)
 
 
 @mutation(late_request=8, second_engine=3, lease_expired=8, lease_blind=5)
 def a_refused_checkpoint_is_written_again_over_the_other(patch: Patch) -> None:
-    original = Partition._write_checkpoint
+    original = Checkpointing._write
 
-    async def write(self: Partition) -> None:
+    async def write(self: Checkpointing) -> None:
         try:
             await original(self)
         except (WrongSequence, Unanswered):
             with suppress(Unanswered):
-                self._revision, _ = await self.engine.bus.checkpoints.read(self.number)
+                self._revision, _ = await self._bus.checkpoints.read(self._number)
 
-    patch.setattr(Partition, "_write_checkpoint", write)
+    patch.setattr(Checkpointing, "_write", write)
 
 
 @mutation()
 def the_log_is_purged_before_the_checkpoint_is_written(patch: Patch) -> None:
-    original = Partition._write_checkpoint
+    original = Checkpointing._write
 
-    async def write(self: Partition) -> None:
+    async def write(self: Checkpointing) -> None:
         await self._purge(self._saved, self._checkpoint())
         await original(self)
 
-    patch.setattr(Partition, "_write_checkpoint", write)
+    patch.setattr(Checkpointing, "_write", write)
 
 
 @mutation()
@@ -196,14 +198,7 @@ def a_lapsed_lease_lets_sessions_go(patch: Patch) -> None:
 
 @mutation(hand_over=20, late_request=10, lease_expired=20)
 def a_lost_partition_is_handed_over(patch: Patch) -> None:
-    original = Partition._drop
-
-    async def drop(self: Partition) -> None:
-        revision = self._revision
-        await original(self)
-        self._revision = revision
-
-    patch.setattr(Partition, "_drop", drop)
+    patch.setattr(Checkpointing, "lose", lambda self: None)
 
 
 @mutation(lost_answer=15, lost_request=15, crash_any_time=5)
@@ -224,28 +219,28 @@ def a_dropped_session_keeps_its_turn(patch: Patch) -> None:
         original(self)
         self.queued = queued
 
-    async def drop(self: Partition) -> None:
-        turns = dict(self._turns)
-        await dropped(self)
-        self._turns = turns
+    def drop(self: PartitionHost) -> None:
+        turns = dict(self.turns)
+        dropped(self)
+        self.turns = turns
 
-    dropped = Partition._drop
+    dropped = PartitionHost.drop
     patch.setattr(Actor, "close", close)
-    patch.setattr(Partition, "_drop", drop)
+    patch.setattr(PartitionHost, "drop", drop)
 
 
 @mutation(small_limits=10)
 def a_session_that_waits_for_its_turn_is_not_listed(patch: Patch) -> None:
-    original = Partition._checkpoint
+    original = Checkpointing._checkpoint
 
-    def checkpoint(self: Partition) -> Checkpoint:
-        turns, self._turns = self._turns, {}
+    def checkpoint(self: Checkpointing) -> Checkpoint:
+        turns, self._host.turns = self._host.turns, {}
         try:
             return original(self)
         finally:
-            self._turns = turns
+            self._host.turns = turns
 
-    patch.setattr(Partition, "_checkpoint", checkpoint)
+    patch.setattr(Checkpointing, "_checkpoint", checkpoint)
 
 
 # --- the core and the runner -----------------------------------------------------------------------------------

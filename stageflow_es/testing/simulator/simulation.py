@@ -310,15 +310,15 @@ class Simulation:
         stages = False
         for machine in self._machines.values():
             for number, holding in machine.engine._held.items():
-                partition = holding.partition
-                if not partition.serving.is_set() or partition._commands.floor < self.witness.last_command(number):
+                partition, floors = holding.partition, holding.partition.checkpointing
+                if not partition.serving.is_set() or floors.commands.floor < self.witness.last_command(number):
                     return f"partition {number} has commands to read"
-                if partition._fires.floor < self.server.last_fire(number):
+                if floors.fires.floor < self.server.last_fire(number):
                     return f"partition {number} has fires to read"
-                if partition._turns:
+                if partition.host.turns:
                     return f"partition {number} has sessions that wait for their turn"
                 held.add(number)
-                for actor in partition._actors.values():
+                for actor in partition.host.actors.values():
                     if actor.working or not actor.workers.occupied:
                         return f"session {actor.session} is at work"
                     stages = True
@@ -350,7 +350,7 @@ class Simulation:
         """Compare what is in the engines' memory to the log, every second."""
         for machine in self._machines.values():
             for holding in machine.engine._held.values():
-                for actor in holding.partition._actors.values():
+                for actor in holding.partition.host.actors.values():
                     if actor.state is not None and not actor.appending:
                         self.witness.compares(machine.process, actor.state)
 
@@ -361,7 +361,7 @@ class Simulation:
         at_work: defaultdict[str, list[Actor]] = defaultdict(list)
         for machine in self._machines.values():
             for holding in machine.engine._held.values():
-                for actor in holding.partition._actors.values():
+                for actor in holding.partition.host.actors.values():
                     at_work[actor.session].append(actor)
         try:
             problems = list(Final(self.server, self.witness, self._stages, at_work))

@@ -172,7 +172,7 @@ class World:
         """Until the engine has nothing of the session in memory."""
         assert self.engine is not None
         async with asyncio.timeout(PATIENCE):
-            while any(held.partition._actors for held in self.engine._held.values()):
+            while any(held.partition.host.actors for held in self.engine._held.values()):
                 await asyncio.sleep(0.002)
 
 
