@@ -19,7 +19,8 @@ from stageflow_es import stageflow
 from stageflow_es.errors import StageFlowError
 from stageflow_es.pipeline import Catalog, Pipeline
 from stageflow_es.session import State
-from stageflow_es.session.explain import Explainer, Explanation
+from stageflow_es.session.explain import Explainer
+from stageflow_es.session.explanation import Explanation
 from stageflow_es.session.export import Damaged, Export, header_line, verify_export
 from stageflow_es.session.fold import hash_of
 from stageflow_es.session.spelling import Unreadable, read

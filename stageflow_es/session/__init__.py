@@ -15,7 +15,7 @@
     snapshot     a state as bytes and back
     verify       a history against its definition; `retrace` derives each event again, `spelling` is about its bytes
     export       a history as a file that proves itself
-    explain      why a session stands where it stands; `telling` says it in words
+    explain      why a session stands where it stands: an `explanation`; `telling` says it in words
 
 No clock, no randomness, no I/O: time and ids come in on commands.
 """

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from stageflow_es.session import explain as ex
+from stageflow_es.session import explanation as ex
 from stageflow_es.session.state import ENDED
 
 WIDEST = 200
