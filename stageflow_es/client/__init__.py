@@ -6,6 +6,7 @@
         print((await session.result()).artifacts)
 
 - `address`   which server, and with which credentials: URL, environment, contexts of the `nats` command
+- `connecting` from there to a client: `connect`
 - `client`    `Client`: sessions and pipelines of one bus
 - `handle`    `SessionHandle`: one session
 - `commands`  sending a command and learning what became of it, by `hearing` what is said of its session
@@ -23,7 +24,8 @@ from __future__ import annotations
 from stageflow_es.client.address import Address, resolve
 from stageflow_es.client.archiving import Archived, Archivist, NotArchived
 from stageflow_es.client.bulk import BulkAnswer
-from stageflow_es.client.client import Client, connect
+from stageflow_es.client.client import Client
+from stageflow_es.client.connecting import connect
 from stageflow_es.client.follow import UnknownEvent
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.outcome import Outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -14,14 +14,12 @@ import msgspec
 
 from stageflow_es import stageflow
 from stageflow_es.bus.jetstream.command_log import JetStreamCommandLog
-from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
 from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions
 from stageflow_es.bus.jetstream.event_log import JetStreamEventLog
 from stageflow_es.bus.jetstream.leases import JetStreamLeases
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names
-from stageflow_es.client.address import Address, resolve
 from stageflow_es.client.archiving import Archivist
 from stageflow_es.client.auditing import Record
 from stageflow_es.client.bulk import AT_ONCE as BULK_AT_ONCE
@@ -34,15 +32,15 @@ from stageflow_es.client.queries import Queries, SessionInfo, askable
 from stageflow_es.client.selection import Selection, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
-from stageflow_es.errors import DefinitionError, OperatorError, Problem
+from stageflow_es.errors import DefinitionError, Problem
 from stageflow_es.pipeline import Pipeline, canonical, validate
 from stageflow_es.pipeline.values import is_text
 from stageflow_es.session.wire import ForkBody, ForkPoint, StartBody
 
-CONNECT_WITHIN = 2.0
-REQUEST_WITHIN = 5.0
 ANSWER_WITHIN = 30.0
+"""Seconds an engine's answer to a command is waited for."""
 AT_ONCE = 100
+"""Starts under way at the same time."""
 
 Definition = Mapping[str, Any] | str | Pipeline | stageflow.Pipeline
 """A document, a registered name, `name@digest`, or a pipeline."""
@@ -276,61 +274,3 @@ def _document(pipeline: Mapping[str, Any] | Pipeline | stageflow.Pipeline) -> di
             return pipeline.raw_json
         case _:
             return dict(pipeline)
-
-
-class Connecting:
-    """What `connect` returns: await it for a client, or enter it for one that is closed at the end."""
-
-    def __init__(self, open_client: Callable[[], Awaitable[Client]]) -> None:
-        self._open = open_client
-        self._client: Client | None = None
-
-    def __await__(self) -> Generator[Any, None, Client]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> Client:
-        self._client = await self._open()
-        return self._client
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._client is not None:
-            await self._client.close()
-
-
-def connect(
-    url: str | None = None,
-    *,
-    prefix: str = "stageflow",
-    context: str | None = None,
-    timeout: float = ANSWER_WITHIN,
-    connect_within: float = CONNECT_WITHIN,
-    **options: Any,
-) -> Connecting:
-    """A client: `await connect(...)`, or `async with connect(...) as client`.
-
-    `url`: one or several NATS URLs, comma-separated; without, `context` (of the `nats` command), `NATS_URL` and so
-    on, see `address`. `timeout`: seconds an engine's answer is waited for. `options` are those of `nats.connect`
-    (`user`, `password`, `token`, `user_credentials`, `tls`, ...). Raises OperatorError when no server answers,
-    or the prefix is none.
-    """
-
-    async def open_client() -> Client:
-        BusSettings(prefix=prefix)  # a blank in it would be a command to the server
-        address = resolve(url, context)
-        link = await _open_link(address, connect_within, options)
-        return Client(link, prefix, timeout=timeout)
-
-    return Connecting(open_client)
-
-
-async def _open_link(address: Address, within: float, options: Mapping[str, Any]) -> Link:
-    try:
-        connection = await connect_to_nats(address.servers, within=within, **{**address.options, **options})
-    except ImportError as problem:
-        raise OperatorError("credentials and nkeys need one more package: pip install 'nats-py[nkeys]'") from problem
-    except OperatorError as problem:
-        hint = "start one here with `stageflow up`, or say where it is with --server or NATS_URL"
-        raise OperatorError(f"{problem} ({address.source}): {hint}") from problem
-    return await Link.open(connection, REQUEST_WITHIN)
