@@ -13,7 +13,8 @@
 - `follow`    a session's events, stored ones first, then live, without a gap; `journal` reads the stored ones
 - `outcome`   how a session ended
 - `selection` which sessions an operator means, and `bulk`: one command to all of them
-- `archiving` a finished session's history into a file, and off the bus
+- `archiving` a finished session's history into a file (`exports`), and off the bus
+- `auditing`  a stored history for whoever verifies it
 - `queries`   asking the query service
 
 Only NATS is needed: commands are published, events read from the stream where no query service answers.

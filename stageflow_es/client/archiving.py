@@ -3,7 +3,7 @@
 In this order, so that it can be broken off anywhere and done again: the export is written, synced, read again and
 verified; `session_archived` is appended, if nothing has happened in the session since it was read; what came before it
 is purged. A mark beside the export says that the last two are under way: to the projection such a session is archived
-already. The id is never born again: the event that stays answers every command to it.
+already. The id is never born again: the event that stays answers every command to it. The files are `exports`.
 
 It needs what an engine may: to publish on `<prefix>.append.>`, and to purge the stream of events
 (`$JS.API.STREAM.PURGE.<stream>`).
@@ -12,31 +12,24 @@ It needs what an engine may: to publish on `<prefix>.append.>`, and to purge the
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from stageflow_es import __version__
+from stageflow_es.client.exports import Exports, NotExported
 from stageflow_es.engine.clock import rfc3339
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.ports import BusError, Definitions, EventLog, StoredEvent, Unanswered, WrongSequence
 from stageflow_es.errors import DefinitionError, OperatorError, StageFlowError
 from stageflow_es.session import ChainBroken, State, apply
 from stageflow_es.session import events as ev
-from stageflow_es.session.export import Damaged, NotAnExport, header_line, read_header, verify_export
-from stageflow_es.session.verify import Broken, Verified
 from stageflow_es.session.wire import rejection
 
 BY = "archive"
 """Who appends the last event."""
-MARK = ".begun"
-"""The end of the name of a mark."""
 
 
 class ArchivableLog(EventLog, Protocol):
@@ -81,7 +74,7 @@ class Archivist:
         include_failed: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.directory = directory
+        self._exports = Exports(directory)
         self._events = events
         self._library = Library(definitions)
         self._reject = reject
@@ -90,7 +83,7 @@ class Archivist:
 
     def begun(self) -> list[str]:
         """Sessions whose archiving into this directory was broken off once their last event was under way."""
-        return sorted(path.name[1 : -len(MARK)] for path in self.directory.glob(f".*{MARK}"))
+        return self._exports.marked()
 
     async def archive(self, session: str) -> Archived:
         """Archive a session, or finish what was begun. Raises NotArchived, and OperatorError when the bus does not
@@ -104,7 +97,7 @@ class Archivist:
                 f"session {session}: {problem}. Archiving needs to publish on the engines' append subjects and to "
                 "purge the stream of events: may this user? It can be run again at any time"
             ) from problem
-        except BusError as problem:
+        except (BusError, NotExported) as problem:
             raise NotArchived(str(problem)) from problem
         except OSError as problem:
             raise OperatorError(f"the export of session {session} cannot be written: {problem}") from problem
@@ -119,10 +112,10 @@ class Archivist:
         await self._unmark(session)
         state = await self._fold(session, history)
         self._check_ended(state)
-        path, digest = await asyncio.to_thread(self._export, state, [stored.data for stored in history])
+        path, digest = await asyncio.to_thread(self._exports.write, state, [stored.data for stored in history])
         await self._pay_rejection(state)
         stone = ev.encode(self._stone(state, path, digest))
-        await asyncio.to_thread(self._mark(session).touch)
+        await asyncio.to_thread(self._exports.mark, session)
         seq = await self._events.append(session, [stone], history[-1].seq)
         await self._forget(session, seq)
         return Archived(session=session, count=state.n, digest=digest, path=str(path))
@@ -147,24 +140,17 @@ class Archivist:
     async def _file_of(self, stone: ev.SessionArchived, history: Sequence[StoredEvent]) -> tuple[Path, str]:
         """The export of a history that has its last event, and its SHA-256: the very file where it is there, whichever
         release wrote it, else one made anew."""
-        path = self._path(stone.session)
-        if await asyncio.to_thread(_is_export, path, stone):
-            return path, stone.export_digest
+        if await asyncio.to_thread(self._exports.has, stone):
+            return self._exports.path(stone.session), stone.export_digest
         state = await self._fold(stone.session, history)
-        return await asyncio.to_thread(self._export, state, [stored.data for stored in history])
+        return await asyncio.to_thread(self._exports.write, state, [stored.data for stored in history])
 
     async def _forget(self, session: str, before: int) -> None:
         await self._events.forget(session, before)
         await self._unmark(session)
 
     async def _unmark(self, session: str) -> None:
-        await asyncio.to_thread(self._mark(session).unlink, missing_ok=True)
-
-    def _mark(self, session: str) -> Path:
-        return self.directory / f".{session}{MARK}"
-
-    def _path(self, session: str) -> Path:
-        return self.directory / f"{session}.jsonl"
+        await asyncio.to_thread(self._exports.unmark, session)
 
     async def _fold(self, session: str, history: Sequence[StoredEvent]) -> State:
         first = ev.decode(history[0].data)
@@ -208,42 +194,6 @@ class Archivist:
             summary=_summary(state, path),
         )
 
-    # --- the file ---
-
-    def _export(self, state: State, events: Sequence[bytes]) -> tuple[Path, str]:
-        """Write the export and verify what was written; the same history gives the same bytes."""
-        header = header_line(
-            state.pipeline,
-            session=state.session,
-            count=state.n,
-            head=state.head,
-            exported_at=state.updated_at,
-            stageflow=__version__,
-        )
-        content = header + b"".join(data + b"\n" for data in events)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self._path(state.session)
-        _tidy(path)
-        if not _holds(path, content, events):
-            _write(path, content)
-        with path.open("rb") as lines:
-            verdict = verify_export(lines, session=state.session, head=state.head, count=state.n)
-        if isinstance(verdict, Broken):
-            raise NotArchived(f"its history does not verify: event {verdict.n}: {verdict.message}")
-        return path, sha256(path.read_bytes()).hexdigest()
-
-
-def _is_export(path: Path, stone: ev.SessionArchived) -> bool:
-    """Whether this is the file that a session's last event names."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return False
-    if sha256(content).hexdigest() != stone.export_digest:
-        return False
-    verdict = verify_export(BytesIO(content), session=stone.session, head=stone.head, count=stone.count)
-    return isinstance(verdict, Verified)
-
 
 def _is_stone(data: bytes) -> bool:
     return b"session_archived" in data and isinstance(ev.decode(data), ev.SessionArchived)
@@ -263,61 +213,3 @@ def _summary(state: State, path: Path) -> dict[str, Any]:
         "finished_at": state.finished_at,
         "export": path.name,
     }
-
-
-def _holds(path: Path, content: bytes, events: Sequence[bytes]) -> bool:
-    """Whether the file has this content already. Raises NotArchived when it has another history; one that this one
-    continues may be replaced."""
-    try:
-        found = path.read_bytes()
-    except FileNotFoundError:
-        return False
-    first, _, before = found.partition(b"\n")
-    mine = content.partition(b"\n")[0]
-    if not (_session_of(first) == _session_of(mine) and b"".join(data + b"\n" for data in events).startswith(before)):
-        raise NotArchived(f"{path} holds something else: archive into another directory, or move that file")
-    return found == content
-
-
-def _session_of(header: bytes) -> str | None:
-    """The session an export's first line names; None: it is no such line."""
-    try:
-        return read_header(header + b"\n").session
-    except (NotAnExport, Damaged):
-        return None
-
-
-def _tidy(path: Path) -> None:
-    """Remove what processes that are gone left half-written of this file."""
-    for part in path.parent.glob(f".{path.name}.*"):
-        pid = part.name.rpartition(".")[2]
-        if pid.isdecimal() and not _alive(int(pid)):
-            part.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

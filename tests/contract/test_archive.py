@@ -15,7 +15,7 @@ from stageflow_es.audit import verify_history
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.memory import MemoryEventFeed
-from stageflow_es.client import archiving
+from stageflow_es.client import exports
 from stageflow_es.client.archiving import Archivist, NotArchived
 from stageflow_es.engine.ports import Bus, Unanswered
 from stageflow_es.errors import OperatorError
@@ -236,7 +236,7 @@ async def test_an_export_that_an_earlier_release_wrote_is_as_good_as_our_own(
     await finished(cluster)
     events: Any = Fragile(cluster.bus.events, "forget", "before")
     with monkeypatch.context() as before:
-        before.setattr(archiving, "__version__", "0.0.1")
+        before.setattr(exports, "__version__", "0.0.1")
         with pytest.raises(OperatorError):
             await Archivist(events, cluster.bus.definitions, cluster.bus.commands.reject, tmp_path).archive("s1")
     written = (tmp_path / "s1.jsonl").read_bytes()
