@@ -6,8 +6,8 @@ partition       one partition: its commands and fires, read in order
 checkpointing   how a partition is taken over, its checkpoint kept, and left to the next; `ledger`: how far a log has
                 been dealt with
 partition_host  which of its sessions are in memory, at work or waiting for their turn
-actor           one session at work; its inbox, its debts (rejections, timers), its workers (stage runs); `host` is
-                what it needs around it
+actor           one session at work; its inbox, its debts (rejections, timers), its workers (stage runs), its setbacks;
+                `host` is what it needs around it
 runner          one run of one stage; `durable_calls` is what it records and repeats, `stage_view` the session as the
                 stage sees it, `stopwatch` its timeout
 awaiting        which stages never suspend, and need no task

@@ -16,8 +16,9 @@ from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem, refus
 from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import Refused, Unanswered, WrongSequence
 from stageflow_es.engine.refusing import publish_rejection
+from stageflow_es.engine.setbacks import FRAMES, Setbacks
 from stageflow_es.engine.workers import Workers
-from stageflow_es.errors import Bug, Problem
+from stageflow_es.errors import Problem
 from stageflow_es.log import logger
 from stageflow_es.session import Refused as NoSession
 from stageflow_es.session import State, decide, seal
@@ -28,11 +29,7 @@ from stageflow_es.session.events import Event
 log = logger(__name__)
 
 STALE_PAUSE = 0.05
-LONGEST_PAUSE = 30.0
-HOPELESS = 3
-FRAMES = -8
-"""Of a fault of ours, the innermost frames that are logged, without the values in them."""
-LONGEST_DOUBT = 1.0
+"""Seconds until a leader that has not the latest events yet is asked again."""
 
 
 class Actor:
@@ -46,9 +43,6 @@ class Actor:
         self.host = host
         self.least = least
         self.appending = False
-        self._careful = False
-        self._failures = 0
-        self._doubts = 0
         self._recovered = recovered
         self._after_crash = after_crash
         self._unborn = not (recovered or after_crash or least)
@@ -61,6 +55,7 @@ class Actor:
         self.workers = Workers(self)
         self._debts = Debts(self)
         self._inbox: deque[Item] = deque()
+        self._setbacks: Setbacks | None = None
         self._posted = 0
         self._loaded_at = 0
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +106,7 @@ class Actor:
         self._closed = True
         self.workers.let_go()
         self._debts.let_go()
+        self._setbacks = None
 
     @property
     def working(self) -> bool:
@@ -132,10 +128,12 @@ class Actor:
         while True:
             try:
                 await self._catch_up()
-                self._failures = 0
+                if self._setbacks is not None:
+                    self._setbacks.caught_up()
             except Exception:
                 log.error("actor_crashed", session=self.session, error=format_exc(FRAMES))
-                await self._recover()
+                self.state = None
+                await self._setback().fault()
                 continue
             self.host.busy(self, self.workers.busy)
             if self.idle:
@@ -149,11 +147,11 @@ class Actor:
             await self._asleep
             self._asleep = None
 
-    async def _recover(self) -> None:
-        """After a failure of ours: begin again from the log, ever more slowly."""
-        self.state = None
-        self._failures += 1
-        await asyncio.sleep(min(STALE_PAUSE * 2**self._failures, LONGEST_PAUSE))
+    def _setback(self) -> Setbacks:
+        """The setbacks, which begin with this one."""
+        if self._setbacks is None:
+            self._setbacks = Setbacks(self, self._inbox)
+        return self._setbacks
 
     async def _catch_up(self) -> None:
         """Do what is outstanding, one thing after the other, until there is nothing."""
@@ -237,7 +235,7 @@ class Actor:
             except Exception as problem:
                 if data:
                     break
-                self._undecidable(problem)
+                self._setback().undecidable(problem)
                 continue
             if events is None:
                 break
@@ -245,19 +243,11 @@ class Actor:
             due = state.stirring()
             if item is not None and not (events and more):
                 dealt += 1
-                if self._careful and data:
+                if data and self._setbacks is not None and self._setbacks.careful:
                     break
             if len(data) >= limit or (state.outcome and not ended):
                 break
         return data, dealt, due
-
-    def _undecidable(self, problem: Exception) -> None:
-        """Deciding failed. Where reading the log again did not help, whatever led to it is given up: no session is
-        stuck for ever."""
-        if self._failures < HOPELESS:
-            raise problem
-        log.error("given_up", session=self.session, error=format_exc(FRAMES))
-        self._give_up(cmd.UNRECORDABLE, f"what follows from this cannot be recorded: {type(problem).__name__}")
 
     def _ask(self, state: State, item: Item | None, command: cmd.Command) -> list[Event] | None:
         """The next events; None when only a closer look can tell what the item means."""
@@ -292,41 +282,18 @@ class Actor:
             return False
         except Unanswered as problem:
             self.state = None
-            await self._in_doubt(problem)
+            await self._setback().doubt(problem)
             return False
         except Refused as problem:
             self.state = None
-            self._too_large(problem)
+            self._setback().refusal(problem)
             return False
         finally:
             self.appending = False
-        self.least, self._careful, self._doubts = state.n, False, 0
+        self.least = state.n
+        if self._setbacks is not None:
+            self._setbacks.appended()
         return True
-
-    async def _in_doubt(self, problem: Unanswered) -> None:
-        """Nobody knows what was stored; the log will say. From the second time on, a store that is full is not asked
-        without a pause."""
-        self._doubts += 1
-        self.host.trouble(str(problem))
-        if self._doubts > 1:
-            await asyncio.sleep(min(STALE_PAUSE * 2**self._doubts, LONGEST_DOUBT))
-
-    def _too_large(self, problem: Refused) -> None:
-        """The bus refuses these events for good: fail the run, or reject the command, that brought them."""
-        if not self._careful:
-            self._careful = True
-            return
-        self._give_up(cmd.TOO_LARGE, f"what follows from this cannot be stored: {problem}")
-
-    def _give_up(self, error_type: str, message: str) -> None:
-        """Fail the run, reject the command, or failing those end the session, that leads to what cannot be."""
-        host = self.host
-        if not self._inbox:
-            command = cmd.GiveUp(at=host.at(), by=host.name, error_type=error_type, message=message)
-            self.post(ReportItem(command=command))
-            return
-        if not self._inbox[0].fail(error_type, message):
-            raise Bug(f"session {self.session}: {message}")
 
     def _settle(self, item: Item) -> None:
         if not isinstance(item, ReportItem):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stageflow_es import Session, SessionFailed
-from stageflow_es.engine import actor
+from stageflow_es.engine import actor, setbacks
 from stageflow_es.session import events as ev
 from stageflow_es.session import seal
 
@@ -31,7 +31,7 @@ async def test_a_session_fails_when_what_follows_cannot_be_recorded(
         return seal(state, event)
 
     monkeypatch.setattr(actor, "seal", broken)
-    monkeypatch.setattr(actor, "STALE_PAUSE", 0)
+    monkeypatch.setattr(setbacks, "PAUSE", 0)
     session = Session("s", pipeline(stage("a", "LocalEcho"), end()))
     with pytest.raises(SessionFailed, match="cannot be recorded: RecursionError") as failure:
         await asyncio.wait_for(session.run(), 20)
