@@ -15,6 +15,7 @@ from typing import Any
 
 from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.listeners import Listeners
+from stageflow_es.engine.local_commands import LocalCommands
 from stageflow_es.engine.local_host import LocalHost
 from stageflow_es.engine.local_snapshot import image_of, restored
 from stageflow_es.engine.stage_view import latest, plain
@@ -67,9 +68,8 @@ class Session:
         self._shown = 0
         self._host = LocalHost(id, event_handler)
         self._actor = Actor(id, self._host)
+        self._commands = LocalCommands(self._host, self._pinned)
         self._runners = 0
-        self._commands = 0
-        self._early: list[tuple[type[cmd.BusCommand], dict[str, Any]]] = []
         self._listeners = Listeners()
 
     # --- running ---
@@ -78,7 +78,7 @@ class Session:
         """Run to the end and return how it ended. Raises SessionFailed when the session fails. Cancelled, it leaves
         the session where it stands: `run` again goes on, beginning the stages that ran anew."""
         if not self._state.n:
-            self._begin()
+            self._accepted(self._commands.begin(_json(self._context.to_dict(), "the context")))
         self._runners += 1
         try:
             self._actor.poke()
@@ -89,16 +89,6 @@ class Session:
                 self._suspend()
         self._raise_handlers_failure()
         return self._result()
-
-    def _begin(self) -> None:
-        """Start, and apply what was sent before; a session stopped before it began takes no step."""
-        early, self._early = self._early, []
-        stopped = any(fields.get("action") == "stop" for _, fields in early)
-        payload = _json(self._context.to_dict(), "the context")
-        problems = self._submit(cmd.Start, payload=payload, paused=stopped, pipeline=None)
-        self._accepted(problems)
-        for kind, fields in early:
-            self._submit(kind, **fields)
 
     def _suspend(self) -> None:
         self._actor.close()
@@ -118,21 +108,11 @@ class Session:
             raise kind(self.id, state.error)
         return SessionResult(copy(state.artifacts), copy(state.result), self.event_history, context)
 
-    def _submit(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
-        """Apply a command now; why it was refused, empty: it was not."""
-        command: Any = kind(at=self._host.at(), by=self._host.name, seq=self._commands + 1, **fields)
-        problems = self._host.submit(command, self._pinned if kind is cmd.Start else None)
-        self._commands += 1
+    def _send(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
+        problems = self._commands.send(kind, **fields)
         if self._runners:
             self._actor.poke()
         return problems
-
-    def _send(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
-        """Apply a command, or keep it for `run` when the session has not begun."""
-        if self._state.n:
-            return self._submit(kind, **fields)
-        self._early.append((kind, fields))
-        return ()
 
     def _control(self, action: cmd.Action, scope: str | None = None) -> Sequence[Problem]:
         return self._send(cmd.Control, action=action, scope=scope)
@@ -224,7 +204,7 @@ class Session:
 
     def _accepted(self, problems: Sequence[Problem]) -> None:
         if problems:
-            raise CommandRejected(problems, self._commands)
+            raise CommandRejected(problems, self._commands.last)
 
     # --- looking ---
 
@@ -269,8 +249,7 @@ class Session:
     @property
     def input_history(self) -> list[dict[str, Any]]:
         """The inputs so far, oldest first."""
-        early = [fields for kind, fields in self._early if kind is cmd.Input]
-        return self._host.inputs() + copy(early)  # type: ignore[no-any-return]
+        return self._host.inputs() + self._commands.early_inputs()
 
     def last_input(self, type_: str | None = None) -> dict[str, Any] | None:
         """The latest input, of one type or of any."""
@@ -290,8 +269,7 @@ class Session:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything needed to go on later, as JSON values."""
-        early = [{"kind": kind.__name__, **fields} for kind, fields in self._early]
-        return image_of(self, self._state, self._pinned, commands=self._commands, early=early)
+        return image_of(self, self._state, self._pinned, self._commands)
 
     @classmethod
     def from_snapshot(
@@ -308,12 +286,11 @@ class Session:
         if "state" not in snapshot and snapshot.get("current_node_id"):
             pipeline = Pipeline.from_dict({**_definition(pipeline), "entry": snapshot["current_node_id"]})
         session = cls(snapshot["session_id"], pipeline, Context(payload=snapshot.get("context")), event_handler)
-        early = copy(snapshot.get("early", []))
-        session._early = [(getattr(cmd, item.pop("kind")), item) for item in early]
         state = restored(snapshot, session._pinned) or session._state
         history = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
-        session._host.adopt(state, history, [] if session._early else copy(snapshot.get("input_history", [])))
-        session._commands = snapshot.get("commands", state.last_command)
+        inputs = [] if snapshot.get("early") else copy(snapshot.get("input_history", []))
+        session._host.adopt(state, history, inputs)
+        session._commands.restore(snapshot)
         return session
 
 

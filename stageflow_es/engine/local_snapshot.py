@@ -14,12 +14,11 @@ from stageflow_es.session.state import State
 
 if TYPE_CHECKING:
     from stageflow_es.engine.local import Session
+    from stageflow_es.engine.local_commands import LocalCommands
 
 
-def image_of(
-    session: Session, state: State, pipeline: Pipeline, *, commands: int, early: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """A session as JSON values. `early`: what was sent before it began."""
+def image_of(session: Session, state: State, pipeline: Pipeline, commands: LocalCommands) -> dict[str, Any]:
+    """A session as JSON values."""
     going_on = bool(state.scopes) and not state.outcome
     image: dict[str, Any] = copy(
         {
@@ -35,8 +34,7 @@ def image_of(
             "stopped": state.outcome == "stopped",
             "paused": state.paused,
             "pipeline": pipeline.raw,
-            "commands": commands,
-            "early": early,
+            **commands.image(),
         }
     )
     image["state"] = msgspec.json.decode(images.dump(state)) if state.n else None

@@ -41,6 +41,16 @@ async def test_two_inputs_before_the_run_are_given_in_order() -> None:
     assert (await session.run()).artifacts == {"a": 1, "b": 2}
 
 
+async def test_an_input_is_not_lost_with_a_start_whose_context_is_no_json() -> None:
+    context = Context(payload={"x": object()})
+    session = Session("s", asking(), context)
+    await session.input("go", 1)
+    with pytest.raises(CommandRejected, match="context"):
+        await session.run()
+    context.set("x", 2)
+    assert (await session.run()).artifacts == {"a": 1}
+
+
 async def test_an_input_wakes_every_stage_that_waits_for_its_type() -> None:
     both = pipeline(
         {"id": "p", "type": "parallel", "children": ["x", "y"], "next": "end"},
