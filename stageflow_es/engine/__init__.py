@@ -20,8 +20,8 @@ loading         a session's state from its history (`replay`), of a long one fro
 patience        asking the bus again until it answers
 clock           what time it is, and how it is written
 vitals          what an engine tells of itself, its group commit included
-local           sessions in this process, without a server: StageFlow's own API; `local_host` is what its actor lives in,
-                `local_commands` what is sent to it, also before it begins
+local           StageFlow's own API: sessions in this process, without a server; `local_host` is what their actors live
+                in, `local_commands` what is sent to them, also before they begin
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ async def test_an_input_is_not_lost_with_a_start_whose_context_is_no_json() -> N
     with pytest.raises(CommandRejected, match="context"):
         await session.run()
     context.set("x", 2)
-    assert (await session.run()).artifacts == {"a": 1}
+    assert (await asyncio.wait_for(session.run(), 20)).artifacts == {"a": 1}
 
 
 async def test_an_input_wakes_every_stage_that_waits_for_its_type() -> None:
