@@ -21,7 +21,7 @@ async def projection(patient: Patient) -> list[Finding]:
     except NoQueries as problem:
         if isinstance(problem.__cause__, Denied):
             return [unseen(_ABOUT, problem, f"allow this user to publish on {patient.names.prefix}.query.>")]
-        return [_nobody(patient)]
+        return [_nobody()]
     except (QueryRefused, msgspec.MsgspecError) as problem:
         return [Finding(severity="error", about=_ABOUT, says=f"the query service cannot say how it is: {problem}")]
     seq, last, broken = report.get("seq"), report.get("last"), report.get("broken")
@@ -44,7 +44,7 @@ async def projection(patient: Patient) -> list[Finding]:
     return findings
 
 
-def _nobody(patient: Patient) -> Finding:
+def _nobody() -> Finding:
     return Finding(
         severity="warning",
         about=_ABOUT,

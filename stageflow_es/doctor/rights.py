@@ -49,7 +49,7 @@ async def rights(patient: Patient, role: Role | None) -> list[Finding]:
                 do="allow it to subscribe to _INBOX.>, or give it an inbox prefix of its own and say so in the context",
             )
         ]
-    findings = [_may(patient, tried)]
+    findings = [_may(tried)]
     findings += _lacking(tried, role)
     return findings + _too_much(patient, tried, role)
 
@@ -115,7 +115,7 @@ async def _may_listen(patient: Patient, subjects: dict[str, str]) -> dict[str, b
     return {right: subject.lower() not in refused for right, subject in subjects.items()}
 
 
-def _may(patient: Patient, tried: Tried) -> Finding:
+def _may(tried: Tried) -> Finding:
     may, may_not, unknown = tried.only(True), tried.only(False), tried.only(None)
     says = f"this user may {', '.join(may)}" if may else "this user may do nothing here"
     if may_not:

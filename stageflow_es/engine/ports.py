@@ -202,13 +202,6 @@ class Leases(Protocol):
         """The engines alive, sorted by name, and how they do."""
 
 
-class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """A definition's canonical bytes under their digest."""
-
-    digest: str
-    data: bytes
-
-
 class Definitions(Protocol):
     """Pipeline definitions by digest, and names that point to digests."""
 

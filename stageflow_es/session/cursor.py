@@ -89,7 +89,7 @@ def error_data(error: ErrorInfo | None) -> Any:
 def fail(state: State, scope: Scope, error: ErrorInfo) -> None:
     """The scope failed: what that means for its parents is due. Its run stays for what a retry may keep of it."""
     if scope.run is not None:
-        close_calls(state, scope, scope.run)
+        close_calls(state, scope.run)
         del state.runs[scope.path]
     scope.failure = error
     state.due[scope.path] = None
@@ -100,12 +100,12 @@ def leave(state: State, scope: Scope) -> None:
     run = scope.run
     if run is not None:
         if run.records or run.retry_timer is not None:
-            close_calls(state, scope, run)
+            close_calls(state, run)
         del state.runs[scope.path]
         scope.run = None
 
 
-def close_calls(state: State, scope: Scope, run: Run) -> None:
+def close_calls(state: State, run: Run) -> None:
     """Close every wait, sleep and delay the run has open."""
     for record in run.records.values():
         if record.open:

@@ -19,7 +19,7 @@ def stage_failed(state: State, event: ev.StageFailed) -> None:
     scope = state.scopes[event.scope]
     run = state.runs[event.scope]
     if event.retry:
-        cursor.close_calls(state, scope, run)
+        cursor.close_calls(state, run)
         run.attempt += 1
         run.failures += 1
         run.records = cursor.steps_of(run)
