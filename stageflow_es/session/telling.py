@@ -71,10 +71,12 @@ def _waiting(part: ex.Waiting) -> str:
         case ex.WaitsForTimer(attempt=None):
             return f"node {where} ({part.stage}) sleeps, {since}, until {part.until}"
         case ex.WaitsForTimer():
-            return f"node {where} ({part.stage}) failed {since} and begins attempt {part.attempt} at {part.until}"
+            failed = f"failed at {part.since} (event {part.since_n})"
+            return f"node {where} ({part.stage}) {failed} and begins attempt {part.attempt} at {part.until}"
         case ex.RunsStage():
             of = f" of {part.attempts}" if part.attempts is not None else ""
-            lost = f", interrupted {part.interruptions} times by the loss of its engine" if part.interruptions else ""
+            times = "once" if part.interruptions == 1 else f"{part.interruptions} times"
+            lost = f", interrupted {times} by the loss of its engine" if part.interruptions else ""
             return f"node {where} runs {part.stage}, attempt {part.attempt}{of}, {since}{lost}"
         case ex.WaitsForBranches():
             return _join(part, where, since)
