@@ -89,8 +89,7 @@ class Client:
         same key and session starts nothing twice. Raises CommandRejected with every problem of the definition.
         """
         handle = self.session(session or token_hex(10))
-        named = pipeline if isinstance(pipeline, str) else _document(pipeline)
-        body = StartBody(pipeline=named, payload=dict(payload or {}), labels=dict(labels or {}), paused=paused)
+        body = StartBody(pipeline=_document(pipeline), payload=_object(payload), labels=_object(labels), paused=paused)
         await self.send("start", handle.id, body, id=id, wait=wait)
         return handle
 
@@ -127,12 +126,11 @@ class Client:
         context to replace; `labels` are added to the source's. The rest is as for `start`. Raises CommandRejected.
         """
         handle = self.session(session or token_hex(10))
-        named = pipeline if pipeline is None or isinstance(pipeline, str) else _document(pipeline)
         body = ForkBody(
             fork=ForkPoint(session=source, at=at),
-            pipeline=named,
-            payload=dict(payload or {}),
-            labels=dict(labels or {}),
+            pipeline=_document(pipeline),
+            payload=_object(payload),
+            labels=_object(labels),
             paused=paused,
         )
         await self.send("start", handle.id, body, id=id, wait=wait)
@@ -205,7 +203,7 @@ class Client:
         """
         document = _document(definition)
         errors = [problem for problem in validate(document) if problem.severity == "error"]
-        if not name or "@" in name or not is_text(name):
+        if not isinstance(name, str) or not name or "@" in name or not is_text(name):
             text = f"a pipeline cannot be named {name!a}: a name is a text that is not empty, and @ is for versions"
             errors.insert(0, Problem(message=text))
         if errors:
@@ -266,11 +264,21 @@ class Client:
         return Journal(self.link, self.names, self.queries, askable(session), start)
 
 
-def _document(pipeline: Mapping[str, Any] | Pipeline | stageflow.Pipeline) -> dict[str, Any]:
+def _document(pipeline: Definition | None) -> Any:
+    """A definition as JSON has it, or its name. What is neither is left for whoever checks it to refuse."""
     match pipeline:
         case Pipeline():
             return pipeline.raw
         case stageflow.Pipeline():
             return pipeline.raw_json
-        case _:
+        case Mapping():
             return dict(pipeline)
+        case _:
+            return pipeline
+
+
+def _object(given: Mapping[str, Any] | None) -> Any:
+    """A mapping as JSON has it; none is an empty one. What is no mapping is left to be refused."""
+    if given is None:
+        return {}
+    return dict(given) if isinstance(given, Mapping) else given

@@ -24,7 +24,7 @@ from stageflow_es.client.queries import Queries
 from stageflow_es.engine.ports import CommandKind, Refused, Unanswered
 from stageflow_es.errors import CommandRejected, OperatorError, Problem
 from stageflow_es.pipeline.values import encode
-from stageflow_es.session.wire import Rejection
+from stageflow_es.session.wire import Rejection, parse_command
 
 LOOK_AFTER = 1.0
 """Seconds of silence after which what is stored is read."""
@@ -68,13 +68,7 @@ class Sender:
         Raises CommandRejected when it is refused, and OperatorError when the bus, or with `wait` the engine, says
         nothing within `timeout` seconds.
         """
-        if not is_session_id(session):
-            message = f"session id {session[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
-            raise CommandRejected([Problem(message=message)])
-        try:
-            data = encode(body)
-        except ValueError as problem:
-            raise CommandRejected([Problem(message=f"the command is not JSON: {problem}")]) from None
+        data = _checked(kind, session, body)
         key = id or f"{session}-{token_hex(8)}"
         if not wait:
             return await self._store(kind, session, data, key)
@@ -159,6 +153,22 @@ class _Watch:
                 self._rejections_read = item.seq
                 _refusal(item.data, seq)
         return False
+
+
+def _checked(kind: CommandKind, session: str, body: msgspec.Struct) -> bytes:
+    """A command's bytes. Raises CommandRejected for what every engine would refuse: who does not wait for an answer
+    hears it too."""
+    if not isinstance(session, str) or not is_session_id(session):
+        message = f"session id {str(session)[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
+        raise CommandRejected([Problem(message=message)])
+    try:
+        data = encode(body)
+    except ValueError as problem:
+        raise CommandRejected([Problem(message=f"the command is not JSON: {problem}")]) from None
+    parsed = parse_command(kind, session, data)
+    if isinstance(parsed, list):
+        raise CommandRejected(parsed)
+    return data
 
 
 def _refusal(data: bytes, seq: int) -> None:

@@ -82,6 +82,8 @@ class DurableCalls:
             timeout = _seconds(timeout, "the timeout of a wait")
         key, record = self._call("wait", type_)
         if record is None:
+            if not type_:
+                raise StageError("a stage cannot wait for an input without a type: nobody can send one")
             alone = self._live.alone()
             await self._durably(cmd.OpenWait, key=key, type=type_, schema=schema, timeout=timeout, alone=alone)
         value = await self._answer(key)

@@ -25,6 +25,7 @@ from stageflow_es.pipeline import StageNode
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
 from stageflow_es.session.state import State
+from stageflow_es.session.wire import INPUT_TYPE
 from stageflow_es.stageflow import Pipeline
 from stageflow_es.stages import Context, DotDict, Event, get_stages
 
@@ -128,6 +129,8 @@ class Session:
 
         One of type `command` steers (`{"name": "stop"}`); if that is refused, an event says so, as in StageFlow.
         """
+        if not isinstance(type_, str) or not type_:
+            raise CommandRejected([Problem(path="/type", message=INPUT_TYPE)])
         entry = {"type": type_, "payload": _json(payload, "the payload")}
         if type_ == "command":
             self._steer(entry["payload"])

@@ -22,7 +22,12 @@ SHORT = 200
 FEW = 20
 """Problems in a rejection that is cut short."""
 
+INPUT_TYPE = "the type of an input is a text that is not empty, the one a stage waits for"
+"""What is said of a type that is none."""
+
 Kind = Literal["start", "input", "control"]
+
+_A_COMMAND: dict[Kind, str] = {"start": "a start command", "input": "an input command", "control": "a control command"}
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -61,7 +66,7 @@ class ForkBody(_Body, frozen=True, kw_only=True):
 class InputBody(_Body, frozen=True, kw_only=True):
     """Send an input. Type `command` with `{"name": "stop"}` means the same as a control."""
 
-    type: str
+    type: Annotated[str, msgspec.Meta(min_length=1)]
     payload: Any = None
 
 
@@ -155,7 +160,9 @@ def _problem(kind: Kind, text: str) -> Problem:
     message = match["message"]
     if path == "/action":
         message = f"{message}: one of {', '.join(ACTIONS)}"
-    return Problem(path=path, message=f"{message} (a {kind} command)")
+    elif path == "/type":
+        message = f"{message}: {INPUT_TYPE}"
+    return Problem(path=path, message=f"{message} ({_A_COMMAND[kind]})")
 
 
 def rejection(command: dict[str, Any], command_seq: int, problems: list[Problem]) -> bytes:

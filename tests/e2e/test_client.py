@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,37 @@ async def test_an_input_that_does_not_fit_is_rejected_and_the_wait_goes_on(clien
         await session.input("answer", "forty-two")
     await session.input("answer", 42)
     assert (await session.result(timeout=20)).artifacts == {"answer": 42}
+
+
+@pytest.mark.parametrize(
+    ("start", "place"),
+    [
+        ({"pipeline": ASK, "payload": [1]}, "/payload"),
+        ({"pipeline": ASK, "payload": "order"}, "/payload"),
+        ({"pipeline": ASK, "labels": {"tier": 1}}, "/labels"),
+        ({"pipeline": None}, "/pipeline"),
+        ({"pipeline": [ASK]}, "/pipeline"),
+    ],
+)
+async def test_a_start_no_engine_would_take_is_refused_before_it_is_sent(
+    client: Client, start: dict[str, Any], place: str
+) -> None:
+    with pytest.raises(CommandRejected) as rejected:
+        await client.start(**start, session="unsent", wait=False)
+    assert rejected.value.problems[0].path.startswith(place)
+    assert not await client.session("unsent").history()
+
+
+async def test_an_input_without_a_type_is_refused_before_it_is_sent(client: Client) -> None:
+    session = await client.start(ASK)
+    with pytest.raises(CommandRejected, match="not empty"):
+        await session.input("", 1, wait=False)
+
+
+@pytest.mark.parametrize("document", [None, "order", [1]])
+async def test_what_is_no_definition_is_not_registered(client: Client, document: Any) -> None:
+    with pytest.raises(DefinitionError):
+        await client.register("order", document)
 
 
 @pytest.mark.parametrize("id", ["", "with.dot", "a b", "ü", "x" * 129, "*"])

@@ -63,6 +63,7 @@ def test_every_event_type_is_in_the_schema(published: dict[str, Any]) -> None:
         ("StartBody", {"pipeline": "orders", "payload": {"a": 1}, "labels": {"k": "v"}, "paused": True}, True),
         ("StartBody", {"payload": {}}, False),
         ("InputBody", {"type": "approval"}, True),
+        ("InputBody", {"type": ""}, False),
         ("ControlBody", {"action": "skip", "scope": None, "reason": None}, True),
         ("ControlBody", {"action": "explode"}, False),
         ("Rejection", {"command": {}, "command_seq": 17, "problems": [{"path": "/x", "message": "no"}]}, True),

@@ -53,6 +53,13 @@ async def test_what_else_is_wrong_with_such_a_start_is_refused_all_the_same(
     assert pipeline is None
 
 
+@pytest.mark.parametrize("body", [b'{"type":""}', b'{"type":null}', b"{}"])
+async def test_an_input_without_a_type_is_refused_with_what_a_type_is(intake: Intake, body: bytes) -> None:
+    command, _ = await intake.prepare(CommandMessage(seq=1, kind="input", session="s", data=body), {})
+    assert isinstance(command, cmd.Refuse)
+    assert "type" in command.problems[0].message
+
+
 async def test_a_definition_that_was_refused_is_refused_again(intake: Intake) -> None:
     commands = [(await intake.prepare(start(seq, pipeline=BROKEN), {}))[0] for seq in (1, 2)]
     assert [type(command) for command in commands] == [cmd.Refuse, cmd.Refuse]

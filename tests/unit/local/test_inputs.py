@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from stageflow_es import BaseStage, CommandRejected, Context, Session, register_stage
+from stageflow_es import BaseStage, CommandRejected, Context, Session, SessionFailed, register_stage
 
 from .stages import asking, end, pipeline, stage, until_waiting
 
@@ -88,6 +88,17 @@ async def test_a_kept_input_the_schema_refuses_is_passed_over() -> None:
 async def test_an_input_that_is_not_json_is_refused() -> None:
     with pytest.raises(CommandRejected, match="not JSON"):
         await Session("s", asking()).input("go", {"v": object()})
+
+
+@pytest.mark.parametrize("type_", ["", None, 5])
+async def test_an_input_without_a_type_is_refused(type_: Any) -> None:
+    with pytest.raises(CommandRejected, match="not empty"):
+        await Session("s", asking()).input(type_, 1)
+
+
+async def test_a_stage_that_waits_for_an_input_without_a_type_fails() -> None:
+    with pytest.raises(SessionFailed, match="nobody can send one"):
+        await Session("s", asking(type="")).run()
 
 
 async def test_an_input_after_the_end_is_refused() -> None:
