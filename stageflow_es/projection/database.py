@@ -134,11 +134,12 @@ def check_release(connection: sqlite3.Connection, path: Path) -> bool:
     if "stageflow_projection" not in found:
         raise OperatorError(f"{path} is another program's database: name another file for the projection")
     if found != META:
-        raise Outdated(f"{path} was made by another release of this program. {_rebuild(path)}")
+        raise Outdated(f"{path} was made by another release of this program. {how_to_rebuild(path)}")
     return True
 
 
-def _rebuild(path: Path) -> str:
+def how_to_rebuild(path: Path) -> str:
+    """What to do about a file that is of no use."""
     return (
         f"Nothing is lost, for all of it follows from the events: run `stageflow rebuild --db {path}`, or stop the "
         "projector, remove the file, and start it again"
@@ -153,7 +154,7 @@ def faults(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0)
         if code & 0xFF in _DAMAGED:
-            raise Damaged(f"{path} is damaged ({error}). {_rebuild(path)}") from error
+            raise Damaged(f"{path} is damaged ({error}). {how_to_rebuild(path)}") from error
         if code & 0xFF in _FORBIDDEN or code == sqlite3.SQLITE_READONLY:
             raise OperatorError(f"{path} cannot be used ({error}): check its directory and permissions") from error
         if code & 0xFF in _PASSING:

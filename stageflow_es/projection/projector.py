@@ -15,7 +15,7 @@ from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.ports import BusError, Definitions, LogRecreated
 from stageflow_es.errors import DefinitionError, OperatorError
 from stageflow_es.log import logger
-from stageflow_es.projection.database import Unavailable
+from stageflow_es.projection.database import Unavailable, how_to_rebuild
 from stageflow_es.projection.feed import EventFeed, FeedEvent, FeedReader
 from stageflow_es.projection.folding import Change, Live
 from stageflow_es.projection.gathering import BATCH, Gathering
@@ -111,7 +111,7 @@ class Projector:
     def _other_stream(self) -> str:
         return (
             f"{self._store.path} was made from another stream of events: restore that stream, or make the projection "
-            f"anew with `stageflow rebuild --db {self._store.path}`"
+            f"anew. {how_to_rebuild(self._store.path)}"
         )
 
     async def _project(self, reader: FeedReader, created: str, position: Checkpoint) -> None:

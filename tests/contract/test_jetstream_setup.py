@@ -129,6 +129,12 @@ def test_a_server_comes_back_on_its_port_after_it_was_stopped_or_killed(own_nats
     assert own_nats_server.start() == own_nats_server.start() == url
 
 
+def test_a_server_keeps_its_data_in_a_directory_of_any_name(tmp_path: Path) -> None:
+    directory = tmp_path / 'Jürgens "neue" Bücher \\ 書'
+    with EmbeddedServer(directory):
+        assert (directory / "jetstream" / "jetstream").is_dir()
+
+
 def test_a_second_server_on_the_same_directory_is_refused_with_how_to_end_the_first(
     own_nats_server: EmbeddedServer,
 ) -> None:
@@ -142,7 +148,7 @@ def test_a_second_server_on_the_same_directory_is_refused_with_how_to_end_the_fi
 
 
 def test_a_server_that_cannot_start_says_why(own_nats_server: EmbeddedServer, tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=r"did not start: .*address already in use"):
+    with pytest.raises(OperatorError, match=r"did not start: Error listening .*address already in use.*another port"):
         EmbeddedServer(tmp_path / "other", port=own_nats_server.port).start()
 
 

