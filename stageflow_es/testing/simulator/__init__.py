@@ -11,6 +11,7 @@ network    requests that get lost, arrive late or twice, or are not answered; `s
 ports      the engine's ports over that network, `bus/memory/` behind them; `snapshots` are good and bad ones
 plan       what is asked: pipelines, stages, commands; `acting` are the stages of generated pipelines
 stagehand  stages watched, and made to misbehave
+machines   the engines, each in a process: how they come, what befalls them, how they go
 simulation one run, from the first start to rest; `hush` keeps the engine's log in the trace
 witness    what must hold all the time; `final` what must hold at the end; `history` of each history by itself
 many       many seeds on all cores
