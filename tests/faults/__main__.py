@@ -1,4 +1,5 @@
-"""`python -m tests.faults`: a storm of faults, as long as asked. SEED, MINUTES and PACE come from the environment.
+"""`python -m tests.faults`: a storm of faults, as long as asked. SEED, MINUTES and PACE come from the environment,
+and SERVERS=3 for a cluster of three servers, each with a copy of every stream, instead of one.
 
 Ends with 0 if everything held, with 1 if anything did not; then its folder is kept, with all logs.
 """
@@ -21,9 +22,10 @@ def main() -> int:
     seed = int(os.environ.get("SEED") or secrets.randbelow(1_000_000))
     minutes = float(os.environ.get("MINUTES") or 5)
     pace = float(os.environ.get("PACE") or 0.7)
+    servers = int(os.environ.get("SERVERS") or 1)
     folder = Path(tempfile.mkdtemp(prefix="stageflow-faults-"))
-    print(f"SEED={seed} MINUTES={minutes:g} in {folder}", flush=True)
-    storm = Storm(folder, seed, minutes * 60, pace=pace)
+    print(f"SERVERS={servers} SEED={seed} MINUTES={minutes:g} in {folder}", flush=True)
+    storm = Storm(folder, seed, minutes * 60, servers=servers, pace=pace)
     try:
         report = asyncio.run(_interruptible(storm))
     except asyncio.CancelledError:

@@ -6,16 +6,24 @@ import asyncio
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from random import Random
 
 import msgspec
 
-from tests.faults.processes import Process, World
+from stageflow_es.bus.jetstream.link import ApiError, Link
+from stageflow_es.engine.ports import BusError
+from tests.faults.processes import Process
 from tests.faults.proxy import Proxy, acknowledgement
+from tests.faults.world import World
 
 OPERATOR = 3
+LED = ("STAGEFLOW_EVENTS", "STAGEFLOW_COMMANDS", "STAGEFLOW_TIMERS", "KV_STAGEFLOW_ENGINES")
+"""Streams whose leaders are faults' targets."""
+
+Made = tuple[str, str, Callable[[float], Awaitable[None]], float]
+"""A fault's target, its kind, what inflicts it, and for how long."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -28,14 +36,15 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Chaos:
-    """Puts faults to the processes of a world. `pace`: seconds between faults on average.
+    """Puts faults to the processes of a world. `pace`: seconds between faults on average. Over `link`, which leads
+    straight to the servers, leaders are found and told to step down.
 
     `recoveries`: seconds from an engine's or a server's start to the engine's or anybody's next event, by target.
     """
 
     def __init__(
         self, world: World, engines: dict[str, Process], others: dict[str, Process], proxies: dict[str, Proxy],
-        rng: Random, pace: float,
+        link: Link, rng: Random, pace: float,
     ) -> None:  # fmt: skip
         self.timeline: list[Fault] = []
         self.restarts: list[tuple[str, float]] = []
@@ -45,6 +54,8 @@ class Chaos:
         self._engines = engines
         self._others = others
         self._proxies = proxies
+        self._servers = {server.name: server for server in world.servers.all}
+        self._link = link
         self._rng = rng
         self._pace = pace
         self._began = asyncio.get_running_loop().time()
@@ -89,13 +100,11 @@ class Chaos:
 
     def _begin_one(self) -> None:
         rng = self._rng
-        table: list[tuple[int, Callable[[], tuple[str, str, Callable[[float], Awaitable[None]], float]]]] = [
+        table: list[tuple[float, Callable[[], Made]]] = [
             (30, lambda: self._of(self._engines, "kill -9", self._kill, rng.choice([0, 0, 0.3, 1, 4]))),
             (8, lambda: self._of(self._engines, "stop", self._stop, rng.choice([0, 0.5]))),
             (10, lambda: self._of(self._engines, "freeze", self._freeze, rng.choice([0.3, 1, 3, 5]))),
-            (10, lambda: ("nats-server", "kill -9", self._kill_server, rng.choice([0, 0.2, 1]))),
-            (3, lambda: ("nats-server", "stop", self._stop_server, rng.choice([0, 0.5]))),
-            (4, lambda: ("nats-server", "freeze", self._freeze_server, rng.choice([0.2, 1, 3]))),
+            *(self._of_the_cluster() if len(self._servers) > 1 else self._of_the_server()),
             (10, lambda: self._of(self._others, "kill -9", self._kill, rng.choice([0, 0.5]))),
             (3, lambda: self._of(self._others, "freeze", self._freeze, rng.choice([0.3, 2]))),
             (2, lambda: ("database", "lock", self._lock, rng.choice([0.5, 6]))),
@@ -115,10 +124,31 @@ class Chaos:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
+    def _of_the_server(self) -> list[tuple[float, Callable[[], Made]]]:
+        rng = self._rng
+        return [
+            (10, lambda: self._of(self._servers, "kill -9", self._kill_server, rng.choice([0, 0.2, 1]))),
+            (3, lambda: self._of(self._servers, "stop", self._stop_server, rng.choice([0, 0.5]))),
+            (4, lambda: self._of(self._servers, "freeze", self._freeze, rng.choice([0.2, 1, 3]))),
+        ]
+
+    def _of_the_cluster(self) -> list[tuple[float, Callable[[], Made]]]:
+        """Rarer than those of one server: until others lead what a server led takes them seconds."""
+        rng = self._rng
+        return [
+            (2, lambda: self._of(self._servers, "kill -9", self._kill_server, rng.choice([0, 1, 12]))),
+            (2, lambda: ("leader", "kill -9", self._kill_leader, rng.choice([0, 1, 12]))),
+            (1, lambda: ("leader", "freeze", self._freeze_leader, rng.choice([1, 6, 12]))),
+            (3, lambda: ("leader", "step down", self._step_down, 0)),
+            (1, lambda: self._of(self._servers, "stop", self._stop_server, rng.choice([0, 3]))),
+            (1, lambda: self._of(self._servers, "freeze", self._freeze, rng.choice([0.2, 3, 12]))),
+            (1, lambda: ("all but one server", "kill -9", self._kill_all_but_one, rng.choice([0.5, 6]))),
+        ]
+
     def _of(
         self, targets: dict[str, Process] | dict[str, Proxy], kind: str,
         inflict: Callable[[str, float], Awaitable[None]], seconds: float,
-    ) -> tuple[str, str, Callable[[float], Awaitable[None]], float]:  # fmt: skip
+    ) -> Made:  # fmt: skip
         name = self._rng.choice(sorted(targets))
         target = f"{name} connection" if targets is self._proxies else name
         return target, kind, lambda given: inflict(name, given), seconds
@@ -132,7 +162,7 @@ class Chaos:
     # --- processes ---
 
     def _process(self, name: str) -> Process:
-        return self._engines.get(name) or self._others[name]
+        return {**self._engines, **self._others, **self._servers}[name]
 
     async def _kill(self, name: str, seconds: float) -> None:
         process = self._process(name)
@@ -153,24 +183,55 @@ class Chaos:
         await asyncio.sleep(seconds)
         process.send(signal.SIGCONT)
 
-    async def _kill_server(self, seconds: float) -> None:
-        await self._world.server.end(signal.SIGKILL)
-        await asyncio.sleep(seconds)
-        await self._start_server()
+    # --- servers ---
 
-    async def _stop_server(self, seconds: float) -> None:
-        await self._world.server.end(signal.SIGTERM)
-        await asyncio.sleep(seconds)
-        await self._start_server()
+    async def _kill_server(self, name: str, seconds: float) -> None:
+        await self._end_servers([self._servers[name]], signal.SIGKILL, seconds)
 
-    async def _start_server(self) -> None:
-        await self._world.start_server()
+    async def _stop_server(self, name: str, seconds: float) -> None:
+        await self._end_servers([self._servers[name]], signal.SIGTERM, seconds)
+
+    async def _end_servers(self, servers: list[Process], number: signal.Signals, seconds: float) -> None:
+        await asyncio.gather(*(server.end(number) for server in servers))
+        await asyncio.sleep(seconds)
+        await self._world.servers.start(servers)
         self.restarts.append(("nats-server", asyncio.get_running_loop().time()))
 
-    async def _freeze_server(self, seconds: float) -> None:
-        self._world.server.send(signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-        self._world.server.send(signal.SIGCONT)
+    async def _kill_leader(self, seconds: float) -> None:
+        async with self._leading() as servers:
+            await self._end_servers(servers, signal.SIGKILL, seconds)
+
+    async def _freeze_leader(self, seconds: float) -> None:
+        async with self._leading() as servers:
+            for server in servers:
+                await self._freeze(server.name, seconds)
+
+    async def _kill_all_but_one(self, seconds: float) -> None:
+        free = [server for name, server in self._servers.items() if name not in self._held]
+        async with self._holding(self._rng.sample(free, min(len(self._servers) - 1, len(free)))) as servers:
+            await self._end_servers(servers, signal.SIGKILL, seconds)
+
+    async def _step_down(self, _: float) -> None:
+        with suppress(ApiError, BusError):
+            await self._link.api(f"STREAM.LEADER.STEPDOWN.{self._rng.choice(LED)}")
+
+    @asynccontextmanager
+    async def _leading(self) -> AsyncIterator[list[Process]]:
+        """Who leads one of the streams, for this fault alone; nobody if nobody does, or another fault has it."""
+        leader = await self._world.servers.leader(self._link, self._rng.choice(LED))
+        async with self._holding([] if leader is None or leader.name in self._held else [leader]) as servers:
+            yield servers
+
+    @asynccontextmanager
+    async def _holding(self, servers: list[Process]) -> AsyncIterator[list[Process]]:
+        names = {server.name for server in servers}
+        self._held |= names
+        try:
+            yield servers
+        finally:
+            self._held -= names
+
+    # --- the database ---
 
     async def _lock(self, seconds: float) -> None:
         with suppress(sqlite3.OperationalError), closing(sqlite3.connect(self._world.db, timeout=0.1)) as other:

@@ -12,7 +12,7 @@ from stageflow_es.client import Client, connect
 from stageflow_es.session import events as ev
 from tests.faults import audit
 from tests.faults.observer import Observer, outcome_of
-from tests.faults.processes import World
+from tests.faults.world import World
 
 PATIENCE = 60.0
 

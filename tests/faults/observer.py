@@ -44,7 +44,7 @@ class Observer:
         self._link: Link | None = None
 
     async def start(self) -> Observer:
-        connection = await connect(self._url)
+        connection = await connect(self._url.split(","))
         self._link = await Link.open(connection, 1.0)
         self._task = asyncio.get_running_loop().create_task(self._follow(self._link))
         return self
@@ -93,6 +93,11 @@ class Observer:
     @property
     def events(self) -> int:
         return len(self.times)
+
+    @property
+    def link(self) -> Link:
+        assert self._link is not None
+        return self._link
 
     async def close(self) -> None:
         if self._task is not None:

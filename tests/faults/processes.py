@@ -1,4 +1,4 @@
-"""Everything as processes of its own: a NATS server as shipped, engines, a projector, a query service.
+"""Processes of one's own, and waiting for them.
 
 Each ends by its pid, at the latest with the process that started it: the kernel sees to that where it can (Linux),
 so that nothing is left behind by an interrupted run.
@@ -10,17 +10,16 @@ import asyncio
 import ctypes
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stageflow_es.bus.jetstream import BusSettings, JetStreamBus, find_server
-
 ROOT = Path(__file__).parents[2]
-STAGES = Path(__file__).parent / "stages.py"
 READY_WITHIN = 30.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -127,86 +126,12 @@ class Process:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class World:
-    """One installation in `folder`. `jetstream`: further lines of the server's `jetstream` block; `config`: further
-    lines of its configuration."""
-
-    def __init__(
-        self, folder: Path, *, lease_ttl: int = 4, jetstream: str = "", config: str = "", partitions: int = 8
-    ) -> None:
-        self.folder = folder
-        self.lease_ttl = lease_ttl
-        self.port = free_port()
-        self.db = folder / "projection.db"
-        self.trace = folder / "trace"
-        self.processes: list[Process] = []
-        self._partitions = partitions
-        folder.mkdir(parents=True, exist_ok=True)
-        self.trace.touch()
-        self.server = self._server(jetstream, config)
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    @property
-    def bus_settings(self) -> BusSettings:
-        return BusSettings(lease_ttl=self.lease_ttl, partitions=self._partitions)
-
-    def _server(self, jetstream: str, further: str) -> Process:
-        config = self.folder / "nats.conf"
-        store = json.dumps(str(self.folder / "jetstream"))
-        lines = f"  store_dir: {store}\n  sync_interval: always\n  {jetstream}\n"
-        config.write_text(f"listen: 127.0.0.1:{self.port}\njetstream {{\n{lines}}}\n{further}\n")
-        return self._add(Process("nats-server", [str(find_server()), "-c", str(config)], {}, self.folder / "nats.log"))
-
-    async def start_server(self) -> None:
-        await self.server.start()
-        await self.server.until_said("Server is ready")
-
-    async def bus(self) -> JetStreamBus:
-        """A bus straight at the server; the streams are made if they are missing."""
-        return await JetStreamBus.connect(self.url, self.bus_settings)
-
-    def engine(self, name: str, url: str | None = None, **environment: str) -> Process:
-        """An engine, not started yet."""
-        return self._service(
-            "engine", name, url, STAGEFLOW_ENGINE=name, STAGEFLOW_LEASE_TTL=str(self.lease_ttl), **environment
-        )
-
-    def projector(self, url: str | None = None) -> Process:
-        return self._service("projector", "projector", url)
-
-    def query(self, url: str | None = None) -> Process:
-        return self._service("query", "query", url)
-
-    def _service(self, service: str, name: str, url: str | None, **environment: str) -> Process:
-        given = {
-            "NATS_URL": url or self.url,
-            "STAGEFLOW_STAGES": str(STAGES),
-            "STAGEFLOW_DB": str(self.db),
-            "STAGEFLOW_PARTITIONS": str(self._partitions),
-            "TRACE_FOLDER": str(self.folder),
-            **environment,
-        }
-        command = [sys.executable, "-m", f"services.{service}"]
-        return self._add(Process(name, command, given, self.folder / f"{name}.log"))
-
-    def _add(self, process: Process) -> Process:
-        self.processes.append(process)
-        return process
-
-    async def close(self) -> None:
-        """End everything, whatever state it is in."""
-        for process in reversed(self.processes):
-            if process.alive:
-                await process.end(signal.SIGKILL)
+    """One that is free, and stays so while a server that has it is down: outgoing connections get theirs elsewhere."""
+    while True:
+        port = 12_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def until(holds: Callable[[], bool], within: float, what: str) -> float:

@@ -1,4 +1,4 @@
-"""A TCP proxy between one process and the NATS server. It can refuse, cut, stall, delay, and lose single answers.
+"""A TCP proxy between one process and the NATS servers. It can refuse, cut, stall, delay, and lose single answers.
 
 A lost answer is one message of the server's, taken out of the stream between two others: the connection lives on,
 and the process waits for what will not come. So the proxy reads the server's side frame by frame.
@@ -9,38 +9,42 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 Lose = Callable[[bytes, bytes], bool]
 """Whether to lose a message, by its protocol line and its payload."""
 
 
 class Proxy:
-    """`url` leads to the server at `port`. Faults are attributes; they hold for what passes from then on.
+    """`url` leads to the servers at `ports`, a listener for each. Faults are attributes; they hold for
+    what passes from then on.
 
     `refusing`: new connections are closed at once. `stalled`: nothing passes, connections stay open (half-open).
     `delay`: seconds every chunk waits. `lose`: which messages of the server never arrive; `lost` counts them.
     """
 
-    def __init__(self, port: int) -> None:
-        self.server_port = port
+    def __init__(self, *ports: int) -> None:
+        self.server_ports = list(ports)
         self.refusing = False
         self.delay = 0.0
         self.lose: Lose | None = None
         self.lost = 0
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._server: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._connections: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> Proxy:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        for place in range(len(self.server_ports)):
+            accept = partial(self._accept, place)
+            self._listeners.append(await asyncio.start_server(accept, "127.0.0.1", 0))
         return self
 
     @property
     def url(self) -> str:
-        assert self._server is not None
-        return f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        ports = [listener.sockets[0].getsockname()[1] for listener in self._listeners]
+        return ",".join(f"nats://127.0.0.1:{port}" for port in ports)
 
     @property
     def stalled(self) -> bool:
@@ -64,24 +68,24 @@ class Proxy:
         self.refusing, self.stalled, self.delay, self.lose = False, False, 0.0, None
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for listener in self._listeners:
+            listener.close()
         self.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+    def _accept(self, place: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(place, reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, place: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
             writer.transport.abort()
             return
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
+            there, back = await asyncio.open_connection("127.0.0.1", self.server_ports[place])
         except OSError:
             writer.transport.abort()
             return

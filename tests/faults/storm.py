@@ -20,9 +20,9 @@ from tests.faults import audit
 from tests.faults.chaos import Chaos, Fault
 from tests.faults.clients import SCRIPTS, Clients
 from tests.faults.observer import Observer
-from tests.faults.processes import World
 from tests.faults.proxy import Proxy
 from tests.faults.standstill import standstills
+from tests.faults.world import World
 
 QUIET_WITHIN = 90.0
 """Seconds the sessions may take to end once the faults have."""
@@ -57,11 +57,12 @@ class Storm:
     """`seconds` of faults, a new one about every `pace` seconds, over about `load` sessions at a time."""
 
     def __init__(
-        self, folder: Path, seed: int, seconds: float, *, engines: int = 3, pace: float = 1.0, load: int = 24
-    ) -> None:
+        self, folder: Path, seed: int, seconds: float, *, servers: int = 1, engines: int = 3, pace: float = 1.0,
+        load: int = 24,
+    ) -> None:  # fmt: skip
         self.report = Report(seed=seed, seconds=seconds)
         self._rng = Random(seed)
-        self._world = World(folder, lease_ttl=2)
+        self._world = World(folder, servers=servers, lease_ttl=2)
         self._engine_count = engines
         self._pace = pace
         self._load = load
@@ -86,7 +87,7 @@ class Storm:
         await world.start_server()
         await (await world.bus()).close()
         for name in [*(f"engine{i}" for i in range(self._engine_count)), "projector", "clients"]:
-            self._proxies[name] = await Proxy(world.port).start()
+            self._proxies[name] = await Proxy(*world.servers.ports).start()
         engines = {
             name: world.engine(name, proxy.url) for name, proxy in self._proxies.items() if name.startswith("engine")
         }
@@ -96,7 +97,7 @@ class Storm:
         observer = await Observer(world.url, world.bus_settings).start()
         self._clients = [await connect(url) for url in (self._proxies["clients"].url, world.url)]
         clients = Clients(self._clients, observer, world.folder)
-        chaos = Chaos(world, engines, others, self._proxies, Random(self._rng.random()), self._pace)
+        chaos = Chaos(world, engines, others, self._proxies, observer.link, Random(self._rng.random()), self._pace)
         watching = asyncio.create_task(self._watch_memory([*engines.values(), *others.values()]))
         try:
             await self._play(clients, chaos)
@@ -167,6 +168,7 @@ class Storm:
         report.wrong += audit.never_again(histories, trace, standstills(logs))
         await self._projected(max(records[-1].seq for records in histories.values()))
         report.wrong += await audit.projection(world.db, link, settings)
+        report.wrong += await world.servers.differing()
 
     async def _rejections_settled(self, clients: Clients, link: Link) -> list[int]:
         """The rejections, once the engines have dealt with everything there is."""

@@ -23,7 +23,7 @@ AWAY = float(os.environ.get("AWAY", "5"))
 
 @pytest.fixture
 async def proxy(scene: Scene) -> AsyncIterator[Proxy]:
-    proxy = await Proxy(scene.world.port).start()
+    proxy = await Proxy(*scene.world.servers.ports).start()
     yield proxy
     await proxy.close()
 

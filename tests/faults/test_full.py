@@ -13,7 +13,7 @@ from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.errors import CommandRejected
 from tests.faults import pipelines as pl
 from tests.faults.conftest import PATIENCE, Scene
-from tests.faults.processes import World
+from tests.faults.world import World
 
 SESSIONS = [f"s{i}" for i in range(8)]
 ACCOUNT = "accounts { T { jetstream { max_file: 3MB }, users: [ { user: u, password: p } ] } }\nno_auth_user: u"

@@ -1,5 +1,8 @@
 """A few appends as plain publishes, all under way together: each event is stored only right behind the one before it.
 
+Not for more than one event of a session in a cluster: a replicated stream stops for good, on all of its servers and
+across their restarts, when one message does not come right behind the id it expects (nats-server 2.15.1).
+
 An append is told of its outcome while the answers are read, so that what its session does next can go out in the same
 turn of the event loop as the answer came in.
 """

@@ -11,10 +11,10 @@ from stageflow_es.bus.jetstream.append import Append
 from stageflow_es.bus.jetstream.command_log import purge
 from stageflow_es.bus.jetstream.direct_get import from_leader, page
 from stageflow_es.bus.jetstream.group_commit import GroupCommit
-from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, check_session_id, is_session_id
-from stageflow_es.engine.ports import Refused, StoredEvent
+from stageflow_es.engine.ports import Refused, StoredEvent, Unanswered
 from stageflow_es.engine.vitals import Commits
 
 _HEADERS = 512
@@ -35,9 +35,10 @@ class JetStreamEventLog:
         self._link = link
         self._settings = settings
         self._names = Names(settings.prefix)
+        self._in_cluster: tuple[int, bool] | None = None
         self._subject = lru_cache(_SUBJECTS)(self._subject_of)
         batches = link.client.new_inbox().rsplit(".", 1)[1]
-        self._commit = GroupCommit(link, settings, batches, self.head, self._owner)
+        self._commit = GroupCommit(link, settings, batches, self.head, self._owner, self._clustered)
 
     def append(self, session: str, events: Sequence[bytes], expected: int) -> Awaitable[int]:
         size = len(events[0]) if len(events) == 1 else sum(map(len, events))  # most appends are one event
@@ -114,6 +115,18 @@ class JetStreamEventLog:
     async def _owner(self, seq: int) -> str | None:
         stored = await from_leader(self._link, self._names.events, {"seq": seq})
         return self._names.session_of_event(stored.subject) if stored else None
+
+    async def _clustered(self) -> bool:
+        """Whether the stream is a cluster's, which can keep copies of it on several servers at any time. A server that
+        is alone has to be started again to be one's, so this is asked once for a connection."""
+        if self._in_cluster is None or self._in_cluster[0] != self._link.reconnects:
+            reconnects = self._link.reconnects
+            try:
+                info = await self._link.api(f"STREAM.INFO.{self._names.events}")
+            except (ApiError, Unanswered):
+                return True
+            self._in_cluster = reconnects, bool((info.get("cluster") or {}).get("name"))
+        return self._in_cluster[1]
 
     def _subject_of(self, session: str) -> bytes:
         return self._names.append(check_session_id(session)).encode()

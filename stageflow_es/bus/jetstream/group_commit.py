@@ -35,17 +35,22 @@ _LONGEST_CHAIN = 4
 
 Heads = Callable[[str], Awaitable[StoredEvent | None]]
 Owner = Callable[[int], Awaitable[str | None]]
+Clustered = Callable[[], Awaitable[bool]]
 
 
 class GroupCommit:
-    """Sends appends in rounds. `heads` and `owner` (the session of a sequence) are read from the leader."""
+    """Sends appends in rounds. `heads` and `owner` (the session of a sequence) are read from the leader; `clustered`
+    says whether the stream may have copies on several servers."""
 
-    def __init__(self, link: Link, settings: BusSettings, batch_prefix: str, heads: Heads, owner: Owner) -> None:
+    def __init__(
+        self, link: Link, settings: BusSettings, batch_prefix: str, heads: Heads, owner: Owner, clustered: Clustered
+    ) -> None:
         self._link = link
         self._settings = settings
         self._batch_ids = (f"{batch_prefix}-{number}".encode() for number in count(1))
         self._heads = heads
         self._owner = owner
+        self._clustered = clustered
         self.tally = Tally(monotonic)
         self._pending: deque[Append] = deque()
         self._answered = 0
@@ -123,7 +128,7 @@ class GroupCommit:
     async def _commit(self, appends: list[Append]) -> None:
         conflicts = blanks = 0
         while appends:
-            if self._few(appends):
+            if await self._few(appends):
                 await publish(self._link, appends, self._batch_ids)
                 return
             try:
@@ -143,13 +148,14 @@ class GroupCommit:
                 append.failed(WrongSequence(f"session {append.session}: its last sequence is not {append.expected}"))
             appends = [one for one in appends if one not in culprits and not one.answer.done()]
 
-    def _few(self, appends: list[Append]) -> bool:
+    async def _few(self, appends: list[Append]) -> bool:
         """Whether plain publishes are faster than a batch: each costs a sync, a batch as much as several, and events
-        of one session go out one after the other."""
+        of one session go out one after the other, where they may."""
         most = self._settings.plain_appends
         if len(appends) > most or sum(len(one.events) for one in appends) > most:
             return False
-        return max(len(append.events) for append in appends) <= _LONGEST_CHAIN
+        longest = max(len(append.events) for append in appends)
+        return longest == 1 or (longest <= _LONGEST_CHAIN and not await self._clustered())
 
     async def _batch(self, appends: list[Append]) -> None:
         """All of them or none. Raises ApiError when refused."""

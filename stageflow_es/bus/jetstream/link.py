@@ -23,8 +23,8 @@ API = "$JS.API"
 WRONG_SEQUENCE = frozenset({10071, 10164})
 NO_ROOM = frozenset({10002, 10023, 10047, 10077})
 """The account, the server, its store, or the stream has reached its limit: a write may succeed later."""
-_NOT_NOW = NO_ROOM | {10176, 10210}
-"""So it may where there were too many batches under way, or one that did not arrive whole."""
+_NOT_NOW = NO_ROOM | {10158, 10176, 10210}
+"""So it may where the same message is still under way, there were too many batches, or one did not arrive whole."""
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 _DEAF = "this user may not subscribe to its inbox, so no answer reaches it: allow it _INBOX.>, or its own prefix of it"

@@ -1,23 +1,24 @@
-"""`doctor` on a cluster of servers."""
+"""Replicated streams on a cluster of three servers, and what `doctor` says of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
+from stageflow_es.engine.ports import WrongSequence
 from stageflow_es.errors import OperatorError
 
 from .examining import about, examined, one, until
 from .servers import ALWAYS, Configured, free_port
 
 
-@pytest.fixture
-def three_servers(tmp_path: Path) -> Iterator[list[Configured]]:
-    """Three servers on this machine."""
+@pytest.fixture(scope="module")
+def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Configured]]:
+    """Three servers on this machine, until the last test kills one."""
+    folder = tmp_path_factory.mktemp("cluster")
     ports = [free_port() for _ in range(3)]
     routes = ", ".join(f"'nats-route://127.0.0.1:{port}'" for port in ports)
     servers = []
@@ -25,11 +26,25 @@ def three_servers(tmp_path: Path) -> Iterator[list[Configured]]:
         text = (
             f"server_name: n{number}\n{ALWAYS}\ncluster {{ name: c, listen: '127.0.0.1:{port}', routes: [{routes}] }}"
         )
-        servers.append(Configured(tmp_path / f"n{number}", text))
+        servers.append(Configured(folder / f"n{number}", text))
         servers[-1].start()
     yield servers
     for server in servers:
         server.stop()
+
+
+async def test_a_refused_append_of_several_events_does_not_end_a_replicated_stream(
+    three_servers: list[Configured],
+) -> None:
+    async with asyncio.timeout(60):
+        bus = await _connected(three_servers[0].url)
+        last = await bus.events.append("s", [b"1"], 0)
+        for wrong in (0, last + 5):
+            with pytest.raises(WrongSequence):
+                await bus.events.append("s", [b"x", b"y"], wrong)
+        assert await bus.events.append("s", [b"2", b"3"], last) == last + 2
+        assert [event.data for event in await bus.events.read("s")] == [b"1", b"2", b"3"]
+        await bus.close()
 
 
 async def test_a_cluster_tells_its_copies_and_which_of_them_is_away(three_servers: list[Configured]) -> None:
