@@ -15,7 +15,7 @@ from secrets import token_hex
 import msgspec
 
 from stageflow_es.bus.jetstream.direct_get import page
-from stageflow_es.bus.jetstream.link import ApiError, Link
+from stageflow_es.bus.jetstream.link import NO_ROOM, NO_STREAM, Absent, ApiError, Denied, Link
 from stageflow_es.bus.jetstream.outbox import Outbox
 from stageflow_es.bus.jetstream.subjects import Names, is_session_id
 from stageflow_es.client.hearing import Hearing
@@ -71,11 +71,11 @@ class Sender:
         data = _checked(kind, session, body)
         key = id or f"{session}-{token_hex(8)}"
         if not wait:
-            return await self._store(kind, session, data, key)
+            return await self._store(kind, session, data, key, timeout)
         watch = _Watch(self._link, self._names, self._queries, session)
         try:
             await self._hearing.begin(session, watch.take)
-            seq = await self._store(kind, session, data, key)
+            seq = await self._store(kind, session, data, key, timeout)
             async with asyncio.timeout(timeout):
                 await watch.answer(seq, key)
         except TimeoutError:
@@ -87,23 +87,47 @@ class Sender:
             await self._hearing.end(session, watch.take)
         return seq
 
-    async def _store(self, kind: CommandKind, session: str, data: bytes, key: str) -> int:
-        """Publish until the bus says it has it; the key makes repeating harmless."""
+    async def _store(self, kind: CommandKind, session: str, data: bytes, key: str, within: float) -> int:
+        """Publish until the bus says it has it; the key makes repeating harmless. In a cluster nothing takes commands
+        for the seconds until another server leads their stream: that is waited out, up to `within` seconds."""
         subject = self._names.command(kind, session)
-        attempts = SEND_ATTEMPTS
+        deadline = asyncio.get_running_loop().time() + within
+        attempt = 0
         while True:
-            attempts -= 1
+            attempt += 1
             try:
                 return await self._outbox.store(subject, data, key)
-            except (ApiError, Refused) as problem:
-                raise CommandRejected([Problem(message=f"the bus refuses the command: {problem}")]) from problem
-            except Unanswered as problem:
-                if not attempts:
-                    raise OperatorError(
-                        f"nothing takes commands on {subject} ({problem}): no engine has ever run on this server "
-                        f"under the prefix {self._names.prefix!r}, or this user may not publish there"
-                    ) from problem
-                await asyncio.sleep(0.1)
+            except (ApiError, Refused, Unanswered) as problem:
+                if isinstance(problem, Refused) or (isinstance(problem, ApiError) and _final(problem)):
+                    raise CommandRejected([Problem(message=f"the bus refuses the command: {problem}")]) from problem
+                late = asyncio.get_running_loop().time() >= deadline
+                if attempt >= SEND_ATTEMPTS and (late or await self._is_nowhere(problem)):
+                    raise OperatorError(_unsent(subject, problem, self._names.prefix, late)) from problem
+            await asyncio.sleep(0.1)
+
+    async def _is_nowhere(self, problem: Exception) -> bool:
+        """Whether there is no stream that takes commands, or not for this user."""
+        if isinstance(problem, Denied):
+            return True
+        try:
+            await self._link.api(f"STREAM.INFO.{self._names.commands}", within=LOOK_AFTER)
+        except ApiError as answer:
+            return answer.number == NO_STREAM
+        except Unanswered as silence:
+            return isinstance(silence, Absent)
+        return False
+
+
+def _final(problem: ApiError) -> bool:
+    """Whether to tell who sends the command, rather than to send it again."""
+    return not problem.passing or problem.number in NO_ROOM
+
+
+def _unsent(subject: str, problem: Exception, prefix: str, late: bool) -> str:
+    why = f"no engine has ever run on this server under the prefix {prefix!r}, or this user may not publish there"
+    if late:
+        why = "no server has said that it has it. It may be kept all the same; sent again under its id it counts once"
+    return f"nothing takes commands on {subject} ({problem}): {why}"
 
 
 class _Watch:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
+from stageflow_es.bus.jetstream.link import ApiError
 from stageflow_es.client import Client, Outcome, connect, follow
+from stageflow_es.client.commands import SEND_ATTEMPTS
 from stageflow_es.client.follow import UnknownEvent, decode
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import QueryRefused
 from stageflow_es.engine import Engine
+from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import CommandRejected, DefinitionError, OperatorError, SessionFailed
 from stageflow_es.session import events as ev
 from stageflow_es.session.fold import hash_of
@@ -300,6 +303,34 @@ async def test_where_no_engine_ever_ran_a_start_says_so(nats_server: EmbeddedSer
     async with connect(nats_server.url, prefix="nowhere") as lost:
         with pytest.raises(OperatorError, match="no engine has ever run"):
             await lost.start(ASK)
+
+
+async def test_while_no_server_leads_the_commands_stream_a_command_is_sent_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = client._sender._outbox
+    store, silences = outbox.store, iter([Unanswered("nobody")] * SEND_ATTEMPTS + [ApiError(409, 10158, "in process")])
+
+    async def elected_late(subject: str, payload: bytes, key: str) -> int:
+        for silence in silences:
+            raise silence
+        return await store(subject, payload, key)
+
+    monkeypatch.setattr(outbox, "store", elected_late)
+    await client.start(ASK)
+    assert next(silences, None) is None
+
+
+async def test_a_command_that_nothing_takes_in_time_may_be_kept(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(subject: str, payload: bytes, key: str) -> int:
+        raise Unanswered("nobody")
+
+    monkeypatch.setattr(client._sender._outbox, "store", silent)
+    monkeypatch.setattr(client, "timeout", 0.1)
+    with pytest.raises(OperatorError, match="may be kept"):
+        await client.start(ASK, wait=False)
 
 
 async def test_a_follower_sees_its_session_through_a_restart_of_the_server(own_nats_server: EmbeddedServer) -> None:

@@ -46,17 +46,26 @@ class ApiError(Exception):
         self.number = number
         self.description = description
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same may succeed later: 5xx says the server cannot just now, and so does a limit that is reached,
+        or a message that is still under way."""
+        return self.status >= 500 or self.number in _NOT_NOW
+
     def as_bus_error(self, what: str) -> BusError:
-        """The outcome of a write that got this answer: 4xx is final, 5xx says the server cannot just now, and so does a
-        limit that is reached, or a batch that is not whole."""
+        """The outcome of a write that got this answer."""
         text = f"{what}: {self.description}"
         if self.number in WRONG_SEQUENCE:
             return WrongSequence(text)
-        return Refused(text) if self.status < 500 and self.number not in _NOT_NOW else Unanswered(text)
+        return Unanswered(text) if self.passing else Refused(text)
 
 
 class Denied(Unanswered):
     """The server does not let this user ask, or hear the answer: nothing was done."""
+
+
+class Absent(Unanswered):
+    """Nobody was there to answer: nothing was done."""
 
 
 def checked(msg: Incoming) -> dict[str, Any]:
@@ -68,10 +77,10 @@ def checked(msg: Incoming) -> dict[str, Any]:
 
 
 def responded(msg: Incoming, what: str) -> Incoming:
-    """The answer. Raises Unanswered when the server says that nobody is there to give one."""
+    """The answer. Raises Absent when the server says that nobody is there to give one."""
     if msg.status == _NO_RESPONDERS:
         absent = _NO_STREAM if what.startswith(_STREAMS) else ""
-        raise Unanswered(f"nothing answers on {what} just now{absent}")
+        raise Absent(f"nothing answers on {what} just now{absent}")
     return msg
 
 
