@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connection
 from stageflow_es.engine.ports import Checkpoint, Member, Unanswered
 from tests.contract.conftest import freeze, settings, take
+from tests.faults.proxy import Proxy
 
 
 async def test_what_was_acknowledged_survives_a_killed_server_and_the_bus_finds_it_again(
@@ -117,3 +119,43 @@ async def test_only_committed_events_are_republished_each_with_its_session_s_cha
     chain = [(message.headers["Nats-Last-Sequence"], message.headers["Nats-Sequence"]) for message in seen]
     assert chain == [("0", f"{first}"), (f"{first}", f"{last - 1}"), (f"{last - 1}", f"{last}")]
     assert follower.pending_msgs == 0
+
+
+@pytest.fixture
+async def half_open(nats_server: EmbeddedServer) -> AsyncIterator[tuple[Proxy, JetStreamBus]]:
+    """A bus that has more to send than the kernel takes, to a server whose machine has gone."""
+    proxy = await Proxy(nats_server.port).start()
+    bus = await JetStreamBus.connect(proxy.url, settings(batch_bytes=16 * 1024 * 1024), ping_interval=0.1)
+    proxy.stalled = True
+    yield proxy, bus
+    await proxy.close()
+    await bus.close()
+
+
+async def test_a_server_that_takes_nothing_any_more_is_left_although_there_is_more_to_send(
+    half_open: tuple[Proxy, JetStreamBus],
+) -> None:
+    proxy, bus = half_open
+    waiting = [bus.events.append(f"s{number}", [b"x" * 900_000], 0) for number in range(12)]
+    async with asyncio.timeout(4):
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Unanswered}
+    proxy.stalled = False
+    async with asyncio.timeout(10):
+        while not bus.connection.stats["reconnects"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_closing_the_bus_does_not_wait_for_a_server_that_takes_nothing_any_more(
+    half_open: tuple[Proxy, JetStreamBus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bus = half_open
+    monkeypatch.setattr(connection, "_FAREWELL", 0.1)
+    bus.connection._ping_interval_task.cancel()  # type: ignore[union-attr]
+    waiting = [bus.events.append(f"s{number}", [b"x" * 900_000], 0) for number in range(12)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await bus.close()
+    assert bus.connection.is_closed
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Unanswered}

@@ -65,6 +65,7 @@ def show(report: Report) -> None:
     for kind, values in report.recovery.items():
         p50, p99 = percentiles(values)
         print(f"from the start of the {kind} to its next event: p50 {p50:.2f} s, p99 {p99:.2f} s ({len(values)})")
+    print("longest without an event: " + ", ".join(f"{gap:g} s from {at:g} on" for at, gap in report.silences))
     print(f"all sessions had ended {report.quiet_after:.1f} s after the last fault")
     print("largest memory: " + ", ".join(f"{name} {size >> 20} MiB" for name, size in sorted(report.largest.items())))
     print(f"SEED={report.seed}: " + ("everything held" if not report.wrong else f"{len(report.wrong)} WRONG"))

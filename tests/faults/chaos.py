@@ -58,7 +58,7 @@ class Chaos:
         self._link = link
         self._rng = rng
         self._pace = pace
-        self._began = asyncio.get_running_loop().time()
+        self.began = asyncio.get_running_loop().time()
         self._held: set[str] = set()
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -118,7 +118,7 @@ class Chaos:
         if target in self._held:
             return
         self._held.add(target)
-        at = asyncio.get_running_loop().time() - self._began
+        at = asyncio.get_running_loop().time() - self.began
         self.timeline.append(Fault(round(at, 2), target, kind, seconds))
         task = asyncio.get_running_loop().create_task(self._inflict(target, inflict, seconds))
         self._under_way.add(task)

@@ -77,7 +77,8 @@ class Process:
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.ended_by_us = True
         if self.alive:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(self.pid, number)
 
     async def end(self, number: signal.Signals = signal.SIGKILL, within: float = 20.0) -> int:
         """End it and wait until it has; its exit code. What does not end within that many seconds is killed, and

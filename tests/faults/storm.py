@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from statistics import quantiles
@@ -47,6 +48,7 @@ class Report(msgspec.Struct, kw_only=True):
     refused_starts: int = 0
     recovery: dict[str, list[float]] = {}
     quiet_after: float = 0.0
+    silences: list[tuple[float, float]] = []
     largest: dict[str, int] = {}
     scripts: dict[str, int] = {}
     timeline: list[Fault] = []
@@ -112,6 +114,7 @@ class Storm:
             report.interrupted, report.refused_starts = clients.interrupted, chaos.refused_starts
             report.answers_lost = sum(proxy.lost for proxy in self._proxies.values())
             report.recovery = _recoveries(chaos, observer)
+            report.silences = _silences(chaos, observer)
             report.largest = dict(self._largest)
         report.wrong += chaos.deaths
         report.wrong += audit.logs(world.processes)
@@ -209,6 +212,12 @@ def _recoveries(chaos: Chaos, observer: Observer) -> dict[str, list[float]]:
         if first is not None:
             found[kind].append(first - at)
     return found
+
+
+def _silences(chaos: Chaos, observer: Observer) -> list[tuple[float, float]]:
+    """The longest times without any event, in seconds: when each began, as in the timeline, and how long it was."""
+    gaps = ((after - before, before - chaos.began) for (before, _), (after, _) in pairwise(observer.times))
+    return [(round(at, 2), round(gap, 2)) for gap, at in sorted(gaps, reverse=True)[:5]]
 
 
 def percentiles(values: list[float]) -> tuple[float, float]:

@@ -29,12 +29,14 @@ from stageflow_es.errors import OperatorError
 
 _PENDING_BYTES = 64 * 1024 * 1024
 """Above any batch: while nats-py waits for room in its buffer, it swallows cancellations."""
+_FAREWELL = 2.0
+"""Seconds that sending what is still to be sent may take when the connection is closed."""
 _DEFAULTS: dict[str, Any] = {
     "name": "stageflow",
     "allow_reconnect": True,
     "max_reconnect_attempts": -1,
     "reconnect_time_wait": 0.25,
-    "ping_interval": 10,
+    "ping_interval": 2,
     "max_outstanding_pings": 2,
     "pending_size": _PENDING_BYTES,
 }
@@ -104,6 +106,7 @@ class Connection(Client):
     async def close(self) -> None:
         if self._flush_queue is None:  # it never came to connecting: the address was none
             return
+        patience = asyncio.get_running_loop().call_later(_FAREWELL, self._abort)
         try:
             await super().close()
         except (OSError, TypeError):
@@ -112,6 +115,20 @@ class Connection(Client):
             self._pending, self._pending_data_size = [], 0
             self._status = Client.DISCONNECTED
             await super().close()
+        finally:
+            patience.cancel()
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if self.is_connected:
+            self._abort()
+        await super()._process_op_err(e)
+
+    def _abort(self) -> None:
+        """End the connection without sending what is still to be sent. A server whose machine has gone takes none of
+        it, and nats-py would wait for as long as the kernel tries: a quarter of an hour."""
+        writer = self._transport._io_writer if isinstance(self._transport, TcpTransport) else None
+        if writer is not None:
+            writer.transport.abort()
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """From Python 3.12 on, writing to a transport that was closed meanwhile is a TypeError."""
@@ -138,6 +155,16 @@ class Connection(Client):
     async def send(self, frames: bytes) -> None:
         """Send protocol frames at once, after whatever is still to be sent. nats-py would leave it to another task,
         which costs as much as the sending. Raises OSError."""
+        await self._write(frames)
+        if isinstance(self._transport, TcpTransport):
+            transport: Any = self._transport
+            await transport.drain()
+        if not self.is_connected:  # that ended the waiting
+            raise ConnectionResetError("the connection was lost")
+
+    async def _write(self, frames: bytes) -> None:
+        """Have protocol frames sent, after whatever is still to be sent, without waiting until they are. Raises
+        OSError."""
         await self._send_command(frames)
         if not isinstance(self._transport, TcpTransport):
             await self._flush_pending()
@@ -148,16 +175,16 @@ class Connection(Client):
             transport.writelines(pending)
         except TypeError as error:
             raise ConnectionResetError("the connection was closed") from error
-        await transport.drain()
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
-        """nats-py's own overtakes what is still to be sent, and so `flush` came back before the server had it."""
+        """nats-py's own overtakes what is still to be sent, and so `flush` came back before the server had it. Whether
+        the server takes it is what a ping is to find out: it does not wait for that."""
         if not self.is_connected:
             await super()._send_ping(future)
             return
         self._pongs.append(future or asyncio.get_running_loop().create_future())
         with suppress(OSError):  # who reads notices that the connection is lost
-            await self.send(PING)
+            await self._write(PING)
 
     async def _process_pong(self) -> None:
         """nats-py's own fails where whoever asked has given up meanwhile, and the connection with it."""
