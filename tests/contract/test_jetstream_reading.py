@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
-from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect, log_reader
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect, log_identity, log_reader
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import Link
@@ -91,6 +92,45 @@ async def test_a_reader_notices_that_its_log_was_made_anew(jetstream: JetStreamB
     with pytest.raises(LogRecreated, match="another"):
         await take(reader, 1)
     await again.close()
+
+
+def lagging(bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch, answers: int) -> None:
+    """Have a server of a cluster that knows nothing yet say so many times how long a log is."""
+    link = bus.commands._link
+    ask, left = link.api, iter(range(answers))
+
+    async def of_one_that_lags(path: str, body: object = None, within: float | None = None) -> dict[str, Any]:
+        answer = await ask(path, body, within)
+        if path.startswith("STREAM.INFO.") and next(left, None) is not None:
+            answer |= {"state": {"last_seq": 0}, "cluster": {"name": "c"}}
+        return answer
+
+    monkeypatch.setattr(link, "api", of_one_that_lags)
+
+
+async def test_a_reader_waits_for_a_server_of_a_cluster_that_lags_behind(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = await jetstream.commands.open(jetstream.partition("s"), 0)
+    await jetstream.publish("input", "s", b"x")
+    await take(reader, 1)
+    (consumer,) = await consumers(jetstream)
+    await call(jetstream, f"CONSUMER.DELETE.{jetstream.names.commands}.{consumer}")
+    lagging(jetstream, monkeypatch, 2)
+    await jetstream.publish("input", "s", b"y")
+    assert [message.data for message in await take(reader, 1)] == [b"y"]
+    lagging(jetstream, monkeypatch, 1)
+    assert await jetstream.commands.open(jetstream.partition("s"), 1)
+    await reader.close()
+
+
+async def test_a_reader_believes_a_cluster_that_keeps_saying_that_its_log_is_shorter(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_identity, "_BELIEVED_AFTER", 0.2)
+    lagging(jetstream, monkeypatch, 1000)
+    with pytest.raises(LogRecreated, match="ends at 0, but was read up to 7"):
+        await jetstream.commands.open(0, 7)
 
 
 async def test_a_command_log_made_anew_begins_above_what_is_known_of_the_old_one(

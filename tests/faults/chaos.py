@@ -19,6 +19,8 @@ from tests.faults.proxy import Proxy, acknowledgement
 from tests.faults.world import World
 
 OPERATOR = 3
+NO_SERVER = ("cannot connect to NATS", "JetStream does not answer")
+"""What a process says that finds none to begin with."""
 LED = ("STAGEFLOW_EVENTS", "STAGEFLOW_COMMANDS", "STAGEFLOW_TIMERS", "KV_STAGEFLOW_ENGINES")
 """Streams whose leaders are faults' targets."""
 
@@ -88,10 +90,11 @@ class Chaos:
         for name, process in {**self._engines, **self._others}.items():
             if process.alive or process.ended_by_us or process.returncode is None or name in self._held:
                 continue
-            if process.returncode == OPERATOR and "partition_taken" not in process.said():
+            said = process.said()
+            if process.returncode == OPERATOR and any(no_server in said for no_server in NO_SERVER):
                 self.refused_starts += 1
             else:
-                self.deaths.append(f"{name} ended with {process.returncode}: {process.said()[-2000:]}")
+                self.deaths.append(f"{name} ended with {process.returncode}: {said[-2000:]}")
             await self._start(name, process)
 
     async def _start(self, name: str, process: Process) -> None:

@@ -7,7 +7,7 @@
 - `subjects`      what is published where (pure)
 - `streams`       the streams and buckets: created, or checked; `layout` is what they have to be (pure)
 - `event_log`     histories; `group_commit` is how each `append` of a moment shares one sync, `chain` how a few go out
-- `command_log`, `timers`   the two logs an engine reads, with `log_reader`
+- `command_log`, `timers`   the two logs an engine reads, with `log_reader`; `log_identity`: still the same log?
 - `checkpoints`, `leases`, `definitions`   over `bucket`, a key-value bucket
 - `snapshots`     states of long sessions, asked of the query service
 - `direct_get`    reading what is stored: from the leader, or in pages

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from stageflow_es.bus.jetstream.link import ApiError, Link
-from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader, created
+from stageflow_es.bus.jetstream.log_identity import created
+from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import CommandMessage, Reader, Unanswered

@@ -10,7 +10,8 @@ from stageflow_es.bus.feed_event import FeedEvent
 from stageflow_es.bus.jetstream.direct_get import from_leader, page
 from stageflow_es.bus.jetstream.incoming import text_of
 from stageflow_es.bus.jetstream.link import NO_STREAM, ApiError, Link
-from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader, created
+from stageflow_es.bus.jetstream.log_identity import created
+from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, is_session_id
 from stageflow_es.engine.ports import LogRecreated, StoredEvent, Unanswered

@@ -20,9 +20,10 @@ import msgspec
 
 from stageflow_es.bus.jetstream.connection import Listener
 from stageflow_es.bus.jetstream.incoming import Incoming, headers_of
-from stageflow_es.bus.jetstream.link import API, NO_STREAM, ApiError, Link
+from stageflow_es.bus.jetstream.link import API, ApiError, Link
+from stageflow_es.bus.jetstream.log_identity import LogIdentity
 from stageflow_es.bus.jetstream.settings import BusSettings
-from stageflow_es.engine.ports import LogRecreated, Unanswered
+from stageflow_es.engine.ports import Unanswered
 
 _NANOSECONDS = 1_000_000_000
 _ABANDONED_AFTER = 60
@@ -59,20 +60,6 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         return Incoming(self.subject, b"", self.head, self.data)
 
 
-async def created(link: Link, stream: str) -> str:
-    """When the stream was created. Raises LogRecreated when there is none."""
-    return str((await _info(link, stream))["created"])
-
-
-async def _info(link: Link, stream: str, within: float | None = None) -> dict[str, Any]:
-    try:
-        return await link.api(f"STREAM.INFO.{stream}", within=within)
-    except ApiError as error:
-        if error.number == NO_STREAM:
-            raise LogRecreated(f"the stream {stream} is gone") from error
-        raise Unanswered(f"the stream {stream} cannot be looked at: {error}") from error
-
-
 class LogReader:
     """A reader of the messages under `filters` (none: of all) above `after`; `parse` makes of each what `fetch`
     returns, or None.
@@ -99,7 +86,7 @@ class LogReader:
         self._filters = filters
         self._parse = parse
         self._bursts = bursts
-        self._born = ""
+        self._identity = LogIdentity(link, stream)
         self._seen = after
         self._found: deque[Any] = deque()
         self._stirred = asyncio.Event()
@@ -118,8 +105,10 @@ class LogReader:
 
     async def start(self) -> LogReader:
         """Check that the log is long enough. Raises LogRecreated, Unanswered."""
-        await self._check_log(None)
-        return self
+        while True:
+            if await self._identity.holds(self._seen):
+                return self
+            await asyncio.sleep(_PAUSE)
 
     async def fetch(self, limit: int, wait: float) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
@@ -216,7 +205,8 @@ class LogReader:
             self._asking = None
 
     async def _make_consumer(self, within: float) -> None:
-        await self._check_log(within)
+        if not await self._identity.holds(self._seen, within):
+            raise Unanswered(f"a server says that {self._stream} ends before what was read of it")
         name = self._link.client.new_inbox().rsplit(".", 1)[1]
         config = {
             "name": name,
@@ -237,16 +227,6 @@ class LogReader:
         self._delivered, self._wanted, self._reconnects, self._broken = 0, 0, reconnects, False
         self._inbox = await self._link.client.listen_to_parts(self._link.client.new_inbox(), self._arrived)
         self._consumer = name
-
-    async def _check_log(self, within: float | None) -> None:
-        info = await _info(self._link, self._stream, within)
-        born, last = str(info["created"]), int(info["state"]["last_seq"])
-        if (self._born and born != self._born) or last < self._seen:
-            raise LogRecreated(
-                f"the stream {self._stream}, created {born}, ends at {last}, but was read up to "
-                f"{self._seen}: it is another stream of the same name. Restore the old one, or remove the checkpoints"
-            )
-        self._born = born
 
     async def _leave_consumer(self) -> str | None:
         """Listen to the consumer no more; its name, if there was one."""

@@ -80,6 +80,8 @@ async def config_of(link: Link, name: str) -> Config | None:
     except ApiError as error:
         if error.number == NO_STREAM:
             return None
+        if error.passing:
+            raise OperatorError(f"JetStream does not answer for the stream {name} just now: {error}") from error
         raise OperatorError(f"the NATS server does not let us look at the stream {name}: {error}") from error
     except Denied as error:
         raise OperatorError(str(error)) from error

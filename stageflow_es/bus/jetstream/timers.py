@@ -10,7 +10,8 @@ import msgspec
 
 from stageflow_es.bus.jetstream.command_log import purge
 from stageflow_es.bus.jetstream.link import ApiError, Link
-from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader, created
+from stageflow_es.bus.jetstream.log_identity import created
+from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names, check_session_id
 from stageflow_es.engine.ports import Fire, Reader
