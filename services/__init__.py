@@ -1,1 +1,9 @@
-"""Deployable processes: each reads its settings, wires the rooms of `stageflow_es` together, runs, and shuts down."""
+"""Deployable processes: each reads its settings, wires the rooms of `stageflow_es` together, runs, and shuts down.
+
+- `engine/`      runs sessions
+- `projector/`   keeps the projection; `query/` answers questions about it; `projection/` is both in one process
+- `projecting`   the wiring of those three, with `settings` from the environment
+- `arguments`    what a process takes on its command line
+- `memory`       how a process treats its memory
+- `nats/`        configurations of NATS servers that keep what they acknowledge
+"""

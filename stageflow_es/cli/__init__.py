@@ -3,6 +3,7 @@
 - `registry`    every command, its file, and what it is for
 - `options`     arguments that several commands share, and a client made from them
 - `console`     printing: for people, or one JSON object a line
+- `selecting`   which sessions are meant, many at a time; `histories` are one's, on the server or in a file
 - `render`      events and sessions as people read them
 - `faults`      errors -> a message and an exit code
 

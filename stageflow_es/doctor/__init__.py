@@ -11,7 +11,7 @@ to be asked for). What it may not see is a finding too. No question waits for ev
 - `patient`     what is examined, and questions to it that come to an end
 - `server`      version, JetStream, limits, clock; `syncing` is about when writes reach the disk
 - `insight`     what only the monitoring port or the system account shows
-- `streams`     the streams' configurations, copies and room
+- `streams`     the streams' configurations, copies and room; `fullness` is how full something is
 - `rights`      what this user may do, tried without doing it
 - `engines`     engines alive and the partitions they hold; `backlog` is what they have not done yet
 - `projection`  the query service

@@ -9,7 +9,7 @@ import asyncio
 
 
 class Ledger:
-    """One log of one partition. `read` is the last sequence read, `open` those not handled yet."""
+    """One log of one partition. `read` is the last sequence read; messages read and not handled yet are open."""
 
     def __init__(self, floor: int, limit: int) -> None:
         self.read = floor

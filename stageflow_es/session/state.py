@@ -2,7 +2,7 @@
 
 It is owned by whoever folds it and changed in place by `evolve`, so that a transition costs what it changes. Beside
 the scope tree it keeps what is outstanding as indexes (`due`, `runs`, `timers`, `waits`), which the fold maintains
-and `work` reads: nothing outstanding is remembered outside of the state.
+and an engine reads: nothing outstanding is remembered outside of the state.
 """
 
 from __future__ import annotations
