@@ -144,7 +144,7 @@ def test_a_rejection_is_exit_code_1_with_every_problem(run: Run, tmp_path: Path)
     assert {problem["path"] for problem in told["problems"]} == {"/nodes/0/stage", "/nodes/0/next"}
 
 
-def test_a_session_is_steered(run: Run) -> None:
+def test_a_session_is_paused_resumed_and_stopped_from_the_command_line(run: Run) -> None:
     run("start", "examples/order_approval.json", "@examples/order.json", "--session", "steered")
     assert run("pause", "steered", "--reason", "lunch").stdout == "pause: done\n"
     assert "paused" in run("pause", "steered", code=1).stderr

@@ -13,12 +13,12 @@ SEEDS = range(200)
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_broken_rule_shows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_simulator_brings_a_broken_rule_to_light(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutation = MUTATIONS[name]
     mutation.apply(monkeypatch)
     assert any(not simulate(seed, faults=mutation.faults).ok for seed in SEEDS)
 
 
-def test_a_run_that_was_overtaken_and_reports_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_simulator_brings_a_run_that_was_overtaken_and_reports_to_light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StageRun, "overtaken", lambda self, state: False)
     assert any(not overlapping(seed).ok for seed in range(165, 660))

@@ -33,7 +33,7 @@ def test_a_change_of_a_published_file_is_noticed(tmp_path: Any) -> None:
     assert schemas.outdated(tmp_path) == ["events.schema.json", "left-over.json"]
 
 
-def test_every_schema_is_one(published: dict[str, Any]) -> None:
+def test_every_published_schema_is_a_json_schema(published: dict[str, Any]) -> None:
     for schema in published.values():
         jsonschema.Draft202012Validator.check_schema(schema)
 

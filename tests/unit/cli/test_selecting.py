@@ -33,7 +33,9 @@ def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("typed", "answer"), [(b"y\n", True), (b"Yes\n", True), (b"n\n", False), (b"\n", False)])
-async def test_somebody_is_asked(keyboard: int, typed: bytes, answer: bool) -> None:
+async def test_what_somebody_types_decides_whether_many_sessions_are_stopped(
+    keyboard: int, typed: bytes, answer: bool
+) -> None:
     os.write(keyboard, typed)
     assert await meant(arguments(), "stop", ROWS, []) is answer
 

@@ -126,7 +126,7 @@ def test_a_class_that_does_not_say_what_it_is_is_named() -> None:
         generate_stages_json({"Broken": Broken})
 
 
-def test_the_names_are_public() -> None:
+def test_what_makes_documentation_is_among_the_public_names() -> None:
     for name in ("generate_docs_assets", "generate_pipeline_schema", "generate_stages_json", "generate_stages_yaml"):
         assert name in stageflow_es.__all__
         assert callable(getattr(stageflow_es, name))

@@ -95,7 +95,7 @@ CASES: list[tuple[str, dict[str, Any], Mapping, Mapping, dict[str, Any], Any]] =
 
 
 @pytest.mark.parametrize(("stage", "config", "arguments", "outputs", "payload", "expected"), CASES)
-async def test_a_built_in_gives(
+async def test_a_built_in_gives_its_value_to_the_pipeline(
     stage: str, config: dict[str, Any], arguments: Mapping, outputs: Mapping, payload: dict[str, Any], expected: Any
 ) -> None:
     result = await outputs_of(stage, config, arguments, outputs, payload)

@@ -42,7 +42,7 @@ async def test_a_session_goes_on_at_its_wait() -> None:
     assert types.count("session_started") == types.count("waiting_for_input") == 1
 
 
-async def test_kept_inputs_are_kept() -> None:
+async def test_a_snapshot_has_the_inputs_nobody_has_waited_for() -> None:
     nodes = [stage("ask", "LocalAsk"), stage("more", "LocalAsk", config={"type": "more"}, outputs={"answer": "m"})]
     session = Session("s", pipeline({**nodes[0], "next": "more"}, nodes[1], end("m")))
     running = asyncio.create_task(session.run())

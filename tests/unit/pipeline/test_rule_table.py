@@ -238,7 +238,9 @@ def test_a_rule_means_what_json_logic_documents(rule: Any, data: Any, expected: 
 
 
 @pytest.mark.parametrize(("rule", "data", "expected", "reason"), DEPARTURES)
-def test_departures_are_deliberate(rule: Any, data: Any, expected: Any, reason: str) -> None:
+def test_a_rule_departs_from_the_table_only_where_that_is_meant(
+    rule: Any, data: Any, expected: Any, reason: str
+) -> None:
     assert compile_rule(rule).evaluate(data) == expected, reason
 
 

@@ -80,5 +80,5 @@ def test_a_condition_of_a_fallback_sees_the_failure() -> None:
 
 
 @pytest.mark.parametrize("literal", [True, False, 0, "x", None, [], [1]])
-def test_a_literal_is_a_rule(literal: Any) -> None:
+def test_a_literal_is_a_rule_that_is_as_true_as_its_value(literal: Any) -> None:
     assert compile_rule(literal).truthy({}) is bool(literal)

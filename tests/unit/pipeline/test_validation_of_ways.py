@@ -18,7 +18,7 @@ def test_a_node_nobody_reaches_is_a_warning() -> None:
     }
 
 
-def test_every_kind_of_reference_reaches() -> None:
+def test_a_node_is_reached_by_every_kind_of_reference() -> None:
     data = document(
         stage("a", "b", fallback="f"),
         condition("b", "p", otherwise="e"),

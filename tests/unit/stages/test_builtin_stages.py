@@ -212,7 +212,7 @@ OUTPUTS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, str], dict[st
 
 
 @pytest.mark.parametrize(("name", "payload", "config", "arguments", "outputs"), OUTPUTS)
-async def test_outputs(
+async def test_a_built_in_gives_its_outputs_and_leaves_the_context_alone(
     name: str, payload: dict[str, Any], config: dict[str, Any], arguments: dict[str, str], outputs: dict[str, Any]
 ) -> None:
     runtime = await ran(name, payload, config, arguments)
@@ -288,7 +288,7 @@ FAILURES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, str], type[E
 
 
 @pytest.mark.parametrize(("name", "payload", "config", "arguments", "error", "message"), FAILURES)
-async def test_failures(
+async def test_a_built_in_that_cannot_do_its_work_says_why(
     name: str,
     payload: dict[str, Any],
     config: dict[str, Any],
@@ -330,7 +330,7 @@ async def test_log_records_a_message_and_values_and_null_where_there_is_none() -
 
 
 @pytest.mark.parametrize(("config", "asked"), [({"seconds": 1.5}, [("sleep", 1.5)]), ({"seconds": 0}, []), ({}, [])])
-async def test_sleep_is_the_durable_one(config: dict[str, Any], asked: list[Any]) -> None:
+async def test_the_sleep_stage_asks_for_a_durable_sleep(config: dict[str, Any], asked: list[Any]) -> None:
     assert (await ran("SleepStage", {}, config, {})).asked == asked
 
 

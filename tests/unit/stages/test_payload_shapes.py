@@ -142,17 +142,17 @@ DOES_NOT_FIT: list[tuple[Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("schema", "value"), FITS)
-def test_a_value_that_fits(schema: Any, value: Any) -> None:
+def test_a_value_that_fits_is_accepted(schema: Any, value: Any) -> None:
     validate_schema(value, schema)
 
 
 @pytest.mark.parametrize(("schema", "value", "message"), DOES_NOT_FIT)
-def test_a_value_that_does_not_fit(schema: Any, value: Any, message: str) -> None:
+def test_a_value_that_does_not_fit_is_refused_with_its_place(schema: Any, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         validate_schema(value, schema)
 
 
-def test_the_path_begins_as_asked() -> None:
+def test_the_place_a_refusal_names_begins_with_what_the_caller_calls_the_value() -> None:
     with pytest.raises(ValueError, match=r"^Event payload\.a: "):
         validate_schema({"a": "x"}, {"a": int}, "Event payload")
 

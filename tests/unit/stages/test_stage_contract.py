@@ -265,7 +265,7 @@ async def test_what_cannot_be_durable_without_a_session_says_so() -> None:
 # --- what a class declares ---
 
 
-def test_defaults_are_stageflows() -> None:
+def test_the_defaults_of_a_stage_class_are_stageflows() -> None:
     names = ["skipable", "stage_name", "category", "allowed_events", "allowed_inputs", "timeout", "retries"]
     added = ["retry_delay", "retry_backoff", "blocking"]
 

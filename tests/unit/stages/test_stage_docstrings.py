@@ -46,7 +46,7 @@ PLAIN = {"optional": False, "description": ""}
         ("5", []),
     ],
 )
-def test_fields_come_in_many_shapes(written: str, read: list[dict[str, Any]]) -> None:
+def test_the_fields_of_a_docstring_may_be_written_in_many_shapes(written: str, read: list[dict[str, Any]]) -> None:
     described = describe(f"""
     description: d
     arguments: {written}
@@ -95,7 +95,7 @@ def test_a_docstring_may_begin_on_its_first_line_or_the_next(text: str) -> None:
 
 
 @pytest.mark.parametrize(("written", "description"), [("5", "5"), ("", ""), ("[a]", "['a']")])
-def test_a_description_is_a_text(written: str, description: str) -> None:
+def test_a_description_is_a_text_whatever_yaml_makes_of_it(written: str, description: str) -> None:
     assert describe(f"description: {written}\noutputs: {{}}").description == description
 
 

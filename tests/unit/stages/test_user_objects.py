@@ -36,7 +36,7 @@ def test_an_event_goes_through_json_and_back(event: Event) -> None:
     assert vars(again) == vars(event)
 
 
-def test_an_event_has_defaults() -> None:
+def test_an_event_of_a_users_own_happened_now_and_has_no_more_than_was_given() -> None:
     before = datetime.now(UTC)
     event = Event(type="e", session_id="s")
     read = Event.from_dict({"type": "e", "session_id": "s"})
@@ -72,7 +72,7 @@ def test_specs_are_made_from_their_type_alone() -> None:
         ("", "default"),
     ],
 )
-def test_reading_a_context(path: str, value: Any) -> None:
+def test_a_context_gives_the_value_at_a_path_or_the_default(path: str, value: Any) -> None:
     assert Context({"a": {"b": 1}, "l": [{}, {"x": 2}], "null": None}).get(path, "default") == value
 
 
@@ -87,7 +87,7 @@ def test_reading_a_context(path: str, value: Any) -> None:
         ("payload", {"n": 1}, {"n": 1}),
     ],
 )
-def test_writing_a_context(path: str, value: Any, after: dict[str, Any]) -> None:
+def test_a_write_changes_a_context_at_its_path_alone(path: str, value: Any, after: dict[str, Any]) -> None:
     context = Context({"a": {"x": 1}, "l": [1]})
     payload = context.payload
 
@@ -145,7 +145,7 @@ def test_a_dot_dict_can_be_copied() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "payload"]), min_size=1, max_size=4), st.integers())
-def test_what_is_written_is_read(parts: list[str], value: int) -> None:
+def test_what_is_written_to_any_path_of_a_context_is_read_there(parts: list[str], value: int) -> None:
     path = ".".join(parts)
     context = Context()
     if path == "payload":
