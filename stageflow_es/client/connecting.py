@@ -45,6 +45,12 @@ def connect(
     return Connecting(open_client)
 
 
+_WHERE = "start one here with `stageflow up`, or say where it is with --server or NATS_URL"
+_WHO = (
+    "say who you are in the address, nats://USER:PASSWORD@HOST (percent-encoded), or in a context of the `nats` command"
+)
+
+
 class Connecting:
     """What `connect` returns: await it for a client, or enter it for one that is closed at the end."""
 
@@ -72,6 +78,6 @@ async def _open_link(address: Address, within: float, options: Mapping[str, Any]
     except ImportError as problem:
         raise OperatorError("credentials and nkeys need one more package: pip install 'nats-py[nkeys]'") from problem
     except OperatorError as problem:
-        hint = "start one here with `stageflow up`, or say where it is with --server or NATS_URL"
+        hint = _WHO if "authorization" in str(problem).lower() else _WHERE
         raise OperatorError(f"{problem} ({address.source}): {hint}") from problem
     return await Link.open(connection, REQUEST_WITHIN)

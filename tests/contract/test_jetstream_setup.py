@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from services.projecting import serve
 from services.settings import Settings
-from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus, server, streams
+from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus, connect, server, streams
+from stageflow_es.bus.jetstream.connection import shown
+from stageflow_es.client import connect as connect_client
 from stageflow_es.errors import OperatorError
 from tests.contract.conftest import settings
+from tests.contract.servers import Configured
 
 
 async def test_opening_a_bus_again_changes_nothing(nats_server: EmbeddedServer) -> None:
@@ -96,6 +101,34 @@ async def test_no_server_at_all_is_said_within_the_time_allowed() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(OperatorError, match=r"cannot connect to NATS at nats://127\.0\.0\.1:1"):
             await JetStreamBus.connect("nats://127.0.0.1:1", settings(connect_timeout=0.2))
+
+
+async def test_a_password_is_percent_encoded_in_an_address_and_shown_to_nobody(tmp_path: Path) -> None:
+    word = "p w/ü#@:,%41"
+    one_user = f'authorization: {{ user: "olga", password: {json.dumps(word, ensure_ascii=False)} }}'
+    with Configured(tmp_path, one_user) as server:
+        host = f"127.0.0.1:{server.port}"
+        connection = await connect(f"nats://olga:{quote(word, safe='')}@{host}")
+        await connection.flush()
+        await connection.close()
+        with pytest.raises(OperatorError, match="Authorization") as refused:
+            await connect_client(f"nats://olga:wrong@{host}")
+    assert host in str(refused.value)
+    assert "who you are" in str(refused.value)
+    assert not re.search("olga|wrong", str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("nats://a:b://c@d@h:1", "nats://h:1"),
+        ("token@h", "h"),
+        ("h:4222", "h:4222"),
+        ("tls://h", "tls://h"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(address: str, seen: str) -> None:
+    assert shown(address) == seen
 
 
 class WithoutJetStream(EmbeddedServer):

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
+from urllib.parse import ParseResult, unquote
 
 import msgspec
 from nats import errors as nats_errors
@@ -52,6 +53,28 @@ class Denial(msgspec.Struct, frozen=True):
     subject: str
 
 
+class Login(ParseResult):
+    """An address of which nats-py reads user and password as they are written, and not percent-encoded."""
+
+    @property
+    def username(self) -> str | None:
+        return _decoded(super().username)
+
+    @property
+    def password(self) -> str | None:
+        return _decoded(super().password)
+
+
+def _decoded(text: str | None) -> str | None:
+    return None if text is None else unquote(text)
+
+
+def shown(address: str) -> str:
+    """An address as people may see it: without user and password."""
+    scheme, slashes, rest = address.partition("://")
+    return f"{scheme}{slashes}{rest.rpartition('@')[2]}" if slashes else address.rpartition("@")[2]
+
+
 class Listener:
     """A subscription whose messages go to a function of ours as they are read."""
 
@@ -82,6 +105,10 @@ class Connection(Client):
     def server_info(self) -> Mapping[str, Any]:
         """What the server said of itself when the connection was made."""
         return self._server_info
+
+    @staticmethod
+    def _parse_server_uri(connect_url: str) -> ParseResult:
+        return Login(*Client._parse_server_uri(connect_url))
 
     def when_lost(self, tell: Callable[[], None]) -> None:
         """Call `tell` whenever the connection is lost: what was asked over it is not answered any more."""
@@ -217,7 +244,8 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
     failures: list[Exception] = []
 
     async def note(error: Exception) -> None:
-        failures[:] = [error]
+        if not failures or not isinstance(error, OSError):  # what the server said of it is better than that it hung up
+            failures[:] = [error]
 
     async def lost() -> None:
         await connection.lost()
@@ -238,7 +266,7 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
     except Exception as error:  # those of a bad key come from a package that may not be there
         await connection.close()
         reason = failures[0] if failures else error
-        raise OperatorError(f"cannot connect to NATS at {', '.join(addresses)}: {reason}") from error
+        raise OperatorError(f"cannot connect to NATS at {', '.join(map(shown, addresses))}: {reason}") from error
     if "error_cb" not in options:
         connection._error_cb = _quiet
     return connection
