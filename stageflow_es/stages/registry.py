@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from stageflow_es.pipeline.spec import Catalog, FieldSpec, MessageSpec, StageSpec
 from stageflow_es.stages.base import BaseStage
+from stageflow_es.stages.declared import mistakes
 from stageflow_es.stages.docstring import Fields, describe
 from stageflow_es.stages.messages import event_spec, input_spec
 from stageflow_es.stages.payload_schema import to_json_schema
@@ -20,11 +21,15 @@ _specs: WeakKeyDictionary[type[BaseStage], StageSpec] = WeakKeyDictionary()
 
 def register_stage(name: str) -> Callable[[S], S]:
     """Register a class under a name. Raises ValueError when another class has it; the same class of a module, defined
-    again by a reload, takes its own place. Raises TypeError when it is no stage."""
+    again by a reload, takes its own place. Raises TypeError when it is no stage, or declares what cannot be."""
+    if not isinstance(name, str):  # `@register_stage` would leave a function where the class was
+        raise TypeError(f"a stage is registered under a name: @register_stage('Name'), not {name!r}")
 
     def register(stage: S) -> S:
         if not (isinstance(stage, type) and issubclass(stage, BaseStage)):
             raise TypeError(f"{stage!r} cannot be registered as stage {name!r}: it is no subclass of BaseStage")
+        if wrong := mistakes(stage):
+            raise TypeError(f"{'.'.join(_origin(stage))} cannot be registered as stage {name!r}: {'; '.join(wrong)}")
         known = _stages.get(name)
         if known is not None and (_origin(known) != _origin(stage) or "<locals>" in stage.__qualname__):
             raise ValueError(f"stage {name!r} is registered already, by {'.'.join(_origin(known))}")

@@ -54,6 +54,49 @@ def test_what_is_no_stage_cannot_be_registered(other: Any) -> None:
     catalog()
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("timeout", "5"),
+        ("timeout", float("nan")),
+        ("timeout", -1),
+        ("retries", None),
+        ("retries", "3"),
+        ("retries", True),
+        ("retry_delay", "1"),
+        ("retry_backoff", -2),
+        ("skipable", "no"),
+        ("blocking", 1),
+        ("category", 5),
+        ("allowed_inputs", "cancel"),
+        ("allowed_inputs", ["cancel"]),
+        ("allowed_inputs", {"type": "cancel"}),
+        ("allowed_inputs", [{"type": "cancel", "schema": int}]),
+        ("allowed_inputs", [{"type": 5}]),
+        ("allowed_inputs", None),
+        ("allowed_events", [{"payload_schema": int}]),
+        ("allowed_events", [EventSpec("asked", payload_schema="object")]),
+    ],
+)
+def test_a_class_that_declares_what_cannot_be_is_not_registered(attribute: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"shop\.Ship cannot be registered as stage 'Ship': {attribute}"):
+        register_stage("Ship")(make(**{attribute: value}))
+
+    assert "Ship" not in get_stages()
+
+
+def test_all_that_a_class_may_declare_is_registered() -> None:
+    attributes = {"timeout": None, "retries": float("inf"), "retry_delay": 0.5, "allowed_events": (EventSpec("asked"),)}
+    inputs = [InputSpec(), {"type": "cancel", "payload_schema": {"why": str}}]
+
+    assert register_stage("Ship")(make(**attributes, allowed_inputs=inputs)) is get_stage("Ship")
+
+
+def test_a_class_that_is_registered_without_a_name_is_told_how() -> None:
+    with pytest.raises(TypeError, match=r"@register_stage\('Name'\)"):
+        register_stage(make())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("other", [make(module="other"), make(qualname="Other")])
 def test_a_name_is_taken_once(other: type[BaseStage]) -> None:
     first = register_stage("Ship")(make())
