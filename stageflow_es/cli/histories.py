@@ -23,7 +23,7 @@ def configure_history(parser: argparse.ArgumentParser) -> None:
 
 def is_file(text: str) -> bool:
     """Whether an argument means a file: there is one of that name, or no session could have it."""
-    from stageflow_es.session.wire import SESSION_ID
+    from stageflow_es.session.ids import SESSION_ID
 
     return Path(text).is_file() or SESSION_ID.fullmatch(text) is None
 
@@ -48,7 +48,7 @@ def with_history(args: argparse.Namespace, work: Callable[[History, Definition |
 def reading(file: str, work: Callable[[], int]) -> int:
     """Run `work`, which reads a file. Raises UsageError when it is none that can be read, or no export."""
     from stageflow_es.session.export import NotAnExport
-    from stageflow_es.session.wire import SESSION_ID
+    from stageflow_es.session.ids import SESSION_ID
 
     try:
         return work()

@@ -17,13 +17,14 @@ import msgspec
 from stageflow_es.bus.jetstream.direct_get import page
 from stageflow_es.bus.jetstream.link import NO_ROOM, NO_STREAM, Absent, ApiError, Denied, Link
 from stageflow_es.bus.jetstream.outbox import Outbox
-from stageflow_es.bus.jetstream.subjects import Names, is_session_id
+from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries
 from stageflow_es.engine.ports import CommandKind, Refused, Unanswered
 from stageflow_es.errors import CommandRejected, OperatorError, Problem
 from stageflow_es.pipeline.values import encode
+from stageflow_es.session.ids import is_session_id, not_an_id
 from stageflow_es.session.wire import Rejection, parse_command
 
 LOOK_AFTER = 1.0
@@ -183,8 +184,7 @@ def _checked(kind: CommandKind, session: str, body: msgspec.Struct) -> bytes:
     """A command's bytes. Raises CommandRejected for what every engine would refuse: who does not wait for an answer
     hears it too."""
     if not isinstance(session, str) or not is_session_id(session):
-        message = f"session id {str(session)[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
-        raise CommandRejected([Problem(message=message)])
+        raise CommandRejected([Problem(message=not_an_id(session))])
     try:
         data = encode(body)
     except ValueError as problem:

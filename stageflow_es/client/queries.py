@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from stageflow_es.bus.jetstream.link import Denied, Link
-from stageflow_es.bus.jetstream.subjects import Names, is_session_id
+from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError, Problem, StageFlowError
+from stageflow_es.session.ids import is_session_id, not_an_id
 
 BAD, NOT_FOUND = 400, 404
 
@@ -31,8 +32,7 @@ def askable(session: str) -> str:
     """The session id itself. Raises QueryRefused when it is none: as a part of a subject, `*` would mean every session
     there is."""
     if not is_session_id(session):
-        message = f"session id {session[:80]!r} is not 1 to 128 letters, digits, '_' or '-'"
-        raise QueryRefused(BAD, [Problem(path="/session", message=message)])
+        raise QueryRefused(BAD, [Problem(path="/session", message=not_an_id(session))])
     return session
 
 

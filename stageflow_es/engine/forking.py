@@ -15,7 +15,8 @@ from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import ChainBroken, State, apply
 from stageflow_es.session.events import Origin, SessionStarted, decode
 from stageflow_es.session.fork import objections, origin_of
-from stageflow_es.session.wire import SESSION_ID, ForkPoint
+from stageflow_es.session.ids import RULE, is_session_id
+from stageflow_es.session.wire import ForkPoint
 
 FOLDED_AT_ONCE = 500
 """Events folded before others in the process get their turn."""
@@ -39,8 +40,8 @@ class Forks:
 
     async def prepare(self, point: ForkPoint, other: Pipeline | None) -> Forked | list[Problem]:
         """What a fork at `point` begins with, under the definition `other` if one is given; or why it cannot."""
-        if not SESSION_ID.fullmatch(point.session):
-            return [Problem(path="/fork/session", message="a session id is 1 to 128 letters, digits, '_' or '-'")]
+        if not is_session_id(point.session):
+            return [Problem(path="/fork/session", message=f"a session id is {RULE}")]
         history = await surely(lambda: self._events.read(point.session))
         try:
             state = await self._fold(point, history)

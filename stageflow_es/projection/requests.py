@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from stageflow_es.projection.queries import QueryProblem
-from stageflow_es.session.wire import SESSION_ID
+from stageflow_es.session.ids import SESSION_ID
 
 LARGEST = 64 * 1024
 """Bytes of a question."""

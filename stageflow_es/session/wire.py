@@ -13,9 +13,7 @@ import msgspec
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline.values import MAX_BYTES, may_be_deep, unfit
 from stageflow_es.session.commands import ACTIONS, Action
-
-SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"""What a session id may be, whole."""
+from stageflow_es.session.ids import RULE, SESSION_ID
 
 SHORT = 200
 """Characters of a text in a rejection that is cut short."""
@@ -123,7 +121,7 @@ _AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DO
 def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Problem]:
     """The body of a command on `session`'s subject, or what is wrong with it."""
     if not SESSION_ID.fullmatch(session):
-        return [Problem(message="a session id is 1 to 128 letters, digits, '_' or '-'")]
+        return [Problem(message=f"a session id is {RULE}")]
     try:
         decoder = _fork if kind == "start" and _is_fork(data) else _DECODERS[kind]
         body: AnyBody = decoder.decode(data)

@@ -13,8 +13,9 @@ from stageflow_es.bus.jetstream.link import NO_STREAM, ApiError, Link
 from stageflow_es.bus.jetstream.log_identity import created
 from stageflow_es.bus.jetstream.log_reader import Delivery, LogReader
 from stageflow_es.bus.jetstream.settings import BusSettings
-from stageflow_es.bus.jetstream.subjects import Names, is_session_id
+from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import LogRecreated, StoredEvent, Unanswered
+from stageflow_es.session.ids import is_session_id
 
 _PULL = 5_000
 """Messages asked for at a time: a projection that catches up reads far more than a partition's engine."""

@@ -13,9 +13,10 @@ from stageflow_es.bus.jetstream.direct_get import from_leader, page
 from stageflow_es.bus.jetstream.group_commit import GroupCommit
 from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.bus.jetstream.settings import BusSettings
-from stageflow_es.bus.jetstream.subjects import Names, check_session_id, is_session_id
+from stageflow_es.bus.jetstream.subjects import Names, check_session_id
 from stageflow_es.engine.ports import Refused, StoredEvent, Unanswered
 from stageflow_es.engine.vitals import Commits
+from stageflow_es.session.ids import is_session_id
 
 _HEADERS = 512
 """More than the headers of an append take of the server's max_payload."""

@@ -12,21 +12,17 @@ from hashlib import sha256
 from typing import cast
 
 from stageflow_es.engine.ports import CommandKind, Refused
+from stageflow_es.session.ids import is_session_id, not_an_id
 
-SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LONGEST_TOKEN = 256
 _SAFE = re.compile(r"[^\x00-\x20\x7f-\U0010ffff.*>\\]{1,256}")
 _KINDS: tuple[CommandKind, ...] = ("start", "input", "control")
 
 
-def is_session_id(session: str) -> bool:
-    return SESSION_ID.fullmatch(session) is not None
-
-
 def check_session_id(session: str) -> str:
     """The id itself; `Refused` when it cannot be one."""
     if not is_session_id(session):
-        raise Refused(f"session id {session[:80]!r} is not 1 to 128 letters, digits, '_' or '-'")
+        raise Refused(not_an_id(session))
     return session
 
 
