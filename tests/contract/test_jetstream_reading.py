@@ -94,6 +94,21 @@ async def test_a_reader_notices_that_its_log_was_made_anew(jetstream: JetStreamB
     await again.close()
 
 
+async def test_a_reader_that_never_waits_for_long_notices_a_consumer_that_fell_silent(jetstream: JetStreamBus) -> None:
+    """As in a cluster, when the server dies that has the consumer, and the reader is connected to another."""
+    reader = await jetstream.commands.open(jetstream.partition("s"), 0)
+    await jetstream.publish("input", "s", b"x")
+    await take(reader, 1)
+    await reader._inbox.close()  # type: ignore[attr-defined]
+    await jetstream.publish("input", "s", b"y")
+    found: list[Any] = []
+    async with asyncio.timeout(10):
+        while not found:
+            found += await reader.fetch(1, 2 * jetstream.settings.heartbeat)
+    assert [message.data for message in found] == [b"y"]
+    await reader.close()
+
+
 def lagging(bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch, answers: int) -> None:
     """Have a server of a cluster that knows nothing yet say so many times how long a log is."""
     link = bus.commands._link

@@ -137,7 +137,8 @@ class LogReader:
         return self._wanted <= enough and len(self._found) <= limit
 
     def _take(self, limit: int) -> list[Any]:
-        self._heard = asyncio.get_running_loop().time()
+        if self._found:  # only the first of them was noted when it came
+            self._heard = asyncio.get_running_loop().time()
         if limit < len(self._found):
             self._held -= self._held * limit // len(self._found)
             return [self._found.popleft() for _ in range(limit)]
