@@ -39,5 +39,9 @@ def _print(engines: dict[str, Vitals]) -> None:
 
     if engines:
         console.show(engine_table(engines))
+        for name, one in engines.items():
+            if one.lacking:
+                stages = ", ".join(one.lacking)
+                console.note(f"{name} has sessions that stand still for stages it has not got: {stages}")
     else:
         console.note("no engine is alive")

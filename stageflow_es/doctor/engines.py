@@ -7,11 +7,13 @@ from datetime import datetime
 
 import msgspec
 
-from stageflow_es.bus.jetstream.bucket import Bucket
+from stageflow_es.bus.jetstream.leases import JetStreamLeases
 from stageflow_es.bus.jetstream.link import ApiError
+from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.doctor.finding import Finding
 from stageflow_es.doctor.patient import Kept, Patient, Unseen, unseen
 from stageflow_es.engine.ports import BusError, Checkpoint
+from stageflow_es.engine.vitals import Vitals
 
 AT_ONCE = 16
 _SHOWN = 8
@@ -92,20 +94,32 @@ async def engines(patient: Patient) -> list[Finding]:
         if one.owner is not None:
             owners[one.owner] = owners.get(one.owner, 0) + 1
     free = [one for one in held if one.owner is None]
-    findings = [_alive(owners, await _idle(patient, owners), len(held))] if owners else []
+    members = await _members(patient)
+    findings = [_alive(owners, sorted(members.keys() - owners.keys()), len(held))] if owners else []
     findings += _silent(held, await _clock(patient))
+    findings += [_lacking(name, one.lacking) for name, one in members.items() if one.lacking]
     if free:
         findings.append(_unowned(free, owners))
     return findings + [_unread(one) for one in held if one.unread]
 
 
-async def _idle(patient: Patient, owners: dict[str, int]) -> list[str]:
-    """Engines alive that hold nothing."""
+async def _members(patient: Patient) -> dict[str, Vitals]:
+    """The engines alive, and how they do."""
     try:
-        members = await Bucket(patient.link, patient.names.engines).under("member")
-    except BusError:
-        return []
-    return sorted({_engine(stored.data) for _, stored in members} - set(owners))
+        return await JetStreamLeases(patient.link, BusSettings(prefix=patient.names.prefix)).members()
+    except (BusError, msgspec.MsgspecError):
+        return {}
+
+
+def _lacking(engine: str, stages: dict[str, int]) -> Finding:
+    said = ", ".join(f"{stage!r} ({count} session{'' if count == 1 else 's'})" for stage, count in stages.items())
+    return Finding(
+        severity="error",
+        about=f"engine {engine}",
+        says=f"has not got stages that its sessions have come to: {said}",
+        means="these sessions stand still there, and nothing in their histories says so",
+        do="start it again with the modules that have them: every engine of a prefix needs all stages",
+    )
 
 
 async def _clock(patient: Patient) -> datetime | None:

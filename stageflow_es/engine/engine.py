@@ -6,6 +6,7 @@ Leases only spare work; what makes two engines on one partition harmless is the 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ from stageflow_es.engine.places import Places
 from stageflow_es.engine.ports import Bus, BusError, Member
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.shortcut import Shortcut
-from stageflow_es.engine.vitals import Vitals
+from stageflow_es.engine.vitals import LISTED, Vitals
 from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
@@ -174,12 +175,15 @@ class Engine:
                 held.partition.host.renewed(until)
 
     def _vitals(self) -> Vitals:
+        actors = [actor for held in self._held.values() for actor in held.partition.host.actors.values()]
+        lacking = Counter(stage for actor in actors for stage in actor.workers.lacking)
         return Vitals(
             partitions=len(self._held),
-            sessions=sum(len(held.partition.host.actors) for held in self._held.values()),
+            sessions=len(actors),
             running=self.places.taken,
             queued=self.places.queued,
             commits=self.bus.commits(),
+            lacking=dict(lacking.most_common(LISTED)),
         )
 
     async def _balance(self, member: Member) -> None:

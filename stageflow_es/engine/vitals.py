@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
+LISTED = 20
+"""Stages it has not got that an engine tells of, those that most sessions want."""
 REMEMBERED = 1000
 """Rounds whose time is kept, of those since the last look."""
 
@@ -25,13 +27,15 @@ class Commits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """An engine at one moment: partitions it holds, sessions it has in memory, those whose stages run, and those that
-    wait for a place to run; and what it made durable lately."""
+    wait for a place to run; what it made durable lately; and stages it has not got, each with the number of sessions
+    that stand still for it."""
 
     partitions: int = 0
     sessions: int = 0
     running: int = 0
     queued: int = 0
     commits: Commits = Commits()
+    lacking: dict[str, int] = {}
 
 
 class Tally:

@@ -32,7 +32,7 @@ class Workers:
         self._state: State | None = None
         self._active = False
         self._lapsed = False
-        self._missing: dict[str, None] = {}
+        self._missing: dict[str, str] = {}
 
     @property
     def occupied(self) -> bool:
@@ -44,6 +44,11 @@ class Workers:
         """Whether a run may be outstanding that cannot be begun here just now, the lease having lapsed or the stage not
         being registered: the session must not be let go of."""
         return self._lapsed or bool(self._missing)
+
+    @property
+    def lacking(self) -> frozenset[str]:
+        """Stages that runs are to begin of, and that are not registered here."""
+        return frozenset(self._missing.values())
 
     @property
     def suspecting(self) -> bool:
@@ -141,8 +146,14 @@ class Workers:
         node = scope.pipeline.stage_nodes[run.node]
         stage = actor.host.stages.get(node.stage)
         if stage is None:
-            self._missing[path] = None
-            log.error("stage_not_registered", session=actor.session, node=node.id, stage=node.stage)
+            self._missing[path] = node.stage
+            log.error(
+                "stage_not_registered",
+                session=actor.session,
+                node=node.id,
+                stage=node.stage,
+                mend="start this engine with the module that has it",
+            )
             return False
         session = SessionView(state.session, StageContext(actor, scope), actor, state, scope)
         worker = self._runs[path] = StageRun(actor, run.id(path), session, run, node, stage)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -13,14 +14,18 @@ from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.doctor import backlog
 from stageflow_es.engine import Engine
 from stageflow_es.engine.ports import Member
+from stageflow_es.stages import BaseStage
 
+from .cluster import Gate, gated
 from .conftest import settings
 from .examining import about, examined, one, until
 
 
 @asynccontextmanager
-async def engine_on(bus: JetStreamBus, name: str = "e") -> AsyncIterator[Engine]:
-    engine = Engine(bus, name=name, stages={})
+async def engine_on(
+    bus: JetStreamBus, name: str = "e", stages: Mapping[str, type[BaseStage]] | None = None
+) -> AsyncIterator[Engine]:
+    engine = Engine(bus, name=name, stages=stages or {})
     await engine.start()
     try:
         yield engine
@@ -69,6 +74,21 @@ async def test_an_engine_that_died_is_said_to_be_silent_and_then_gone(nats_serve
     assert silent[0].severity == "warning"
     assert gone[-1].says == "none is alive; dead had them and did not hand them over"
     await bus.close()
+
+
+async def test_an_engine_without_a_stage_its_sessions_have_come_to_says_so(
+    jetstream: JetStreamBus, nats_server: EmbeddedServer
+) -> None:
+    async with engine_on(jetstream, stages={"Gate": Gate}):
+        await jetstream.publish("start", "stands-still", msgspec.json.encode({"pipeline": gated()}))
+        await Gate.began.setdefault("stands-still", asyncio.Event()).wait()
+    async with engine_on(jetstream):
+        findings = await until(
+            nats_server.url,
+            jetstream.names.prefix,
+            lambda found: any("'Gate' (1 session)" in one.says for one in about(found, "engine e")),
+        )
+    assert "error" in {one.severity for one in about(findings, "engine e")}
 
 
 async def test_a_partition_that_is_held_and_not_read_is_an_error(
