@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from stageflow_es.cli import console
-from stageflow_es.cli.options import OK, add_connection, with_client
+from stageflow_es.cli.options import OK, add_connection, pairs, with_client
 
 if TYPE_CHECKING:
     from stageflow_es.client import Client, SessionInfo
@@ -17,7 +17,7 @@ STATUSES = ("running", "waiting", "paused", "completed", "failed", "stopped", "a
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=STATUSES)
-    parser.add_argument("--pipeline", metavar="NAME")
+    parser.add_argument("--pipeline", metavar="NAME", help="or NAME@DIGEST: those of one version")
     parser.add_argument("--label", metavar="KEY=VALUE")
     parser.add_argument("--limit", type=int, default=50, help="how many at most (%(default)s; 0: all)")
     add_connection(parser)
@@ -25,6 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    pairs([args.label] if args.label else [])
+
     async def work(client: Client) -> int:
         rows: list[SessionInfo] = []
         page = min(args.limit, 500) or 500

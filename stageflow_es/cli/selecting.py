@@ -33,7 +33,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="those with this status, pipeline, or label.NAME; may be repeated, and all must hold",
     )
-    group.add_argument("--pipeline", metavar="NAME", help="those of this pipeline")
+    group.add_argument("--pipeline", metavar="NAME", help="those of this pipeline, or version NAME@DIGEST")
     group.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="those with this label")
     group.add_argument(
         "--older-than", metavar="AGE", help="those that ended, or in which nothing happened, so long ago: 2d, 12h, 30m"

@@ -29,7 +29,7 @@ from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries, SessionInfo, askable
-from stageflow_es.client.selection import Selection, select
+from stageflow_es.client.selection import Selection, runs, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
 from stageflow_es.errors import DefinitionError, Problem
@@ -143,17 +143,20 @@ class Client:
     async def sessions(
         self, *, status: str | None = None, pipeline: str | None = None, label: str | None = None, page: int = 100
     ) -> AsyncGenerator[SessionInfo]:
-        """The sessions the projection has, asked for page by page. `label`: `key=value`.
+        """The sessions the projection has, asked for page by page. `pipeline`: its name, or `name@digest` for those of
+        one version. `label`: `key=value`.
 
         Raises OperatorError when no query service answers.
         """
         cursor: str | None = None
+        name = (pipeline or "").partition("@")[0]
         while True:
             found = await self.queries.sessions(
-                status=status, pipeline=pipeline, label=label, limit=page, cursor=cursor
+                status=status, pipeline=name or None, label=label, limit=page, cursor=cursor
             )
             for row in found.sessions:
-                yield row
+                if runs(row, pipeline):
+                    yield row
             cursor = found.cursor
             if cursor is None:
                 return

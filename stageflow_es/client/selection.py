@@ -21,8 +21,8 @@ _AGE = re.compile(r"(?:\d+[wdhms])+")
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """What sessions have in common; nothing given: all of them. `older_than`: they ended so long ago, or where they
-    have not ended, nothing has happened in them for so long."""
+    """What sessions have in common; nothing given: all of them. `pipeline`: its name, or `name@digest`. `older_than`:
+    they ended so long ago, or where they have not ended, nothing has happened in them for so long."""
 
     status: str | None = None
     pipeline: str | None = None
@@ -38,10 +38,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a session is one of them."""
         return (
             self.status in (None, row.status)
-            and self.pipeline in (None, row.pipeline)
+            and runs(row, self.pipeline)
             and self.labels.items() <= row.labels.items()
             and (self.older_than is None or now - last_seen(row) >= self.older_than)
         )
+
+
+def runs(row: SessionInfo, pipeline: str | None) -> bool:
+    """Whether a session runs a pipeline: `name`, or of its versions `name@digest` (or the digest's beginning)."""
+    name, _, digest = (pipeline or "").partition("@")
+    return name in ("", row.pipeline) and row.digest.startswith(digest)
 
 
 def age(text: str) -> timedelta:

@@ -74,6 +74,8 @@ def parse(body: bytes, type: type[T]) -> T:
     except msgspec.ValidationError as problem:
         match = _AT_PATH.match(str(problem))
         assert match is not None
-        raise QueryProblem(400, match["message"], (match["path"] or "").replace(".", "/")) from problem
+        path = (match["path"] or "").replace(".", "/")
+        message = "a label is asked for as name=value" if path == "/label" else match["message"]
+        raise QueryProblem(400, message, path) from problem
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise QueryProblem(400, f"the body is not JSON: {problem}") from problem

@@ -80,7 +80,9 @@ async def test_a_session_shows_in_the_projection_across_restarts(
     async with service(names[0], nats_server, bus, db), service(names[1], nats_server, bus, db):
         row = await row_at(client, session.id, "waiting")
         assert (row.waiting_for, row.labels) == (["answer"], {"customer": "ada"})
-        assert [found.session async for found in client.sessions(label="customer=ada")] == [session.id]
+        for wanted in ({"label": "customer=ada"}, {"pipeline": f"@{row.digest[:6]}"}):
+            assert [found.session async for found in client.sessions(**wanted)] == [session.id]
+        assert not [found async for found in client.sessions(pipeline="@00000000")]
     await session.input("answer", 5)
     await session.result(20)
     async with service(names[0], nats_server, bus, db), service(names[1], nats_server, bus, db):

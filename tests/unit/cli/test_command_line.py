@@ -57,6 +57,7 @@ def test_importing_the_package_loads_none_of_its_rooms() -> None:
         ["start", "p", "--watch", "--wait"],
         ["register", "name", "not-a-file"],
         ["start", "p", "--set", "=1"],
+        ["list", "--label", "tier"],
         ["start", "p", "--set", "name=\udcff"],
         ["start", "p", "--patience", "nan"],
         ["start", "p", "--wait", "--timeout", "-1"],

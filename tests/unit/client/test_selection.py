@@ -15,6 +15,7 @@ NOW = datetime(2030, 1, 10, tzinfo=UTC)
 
 def row(**fields: object) -> SessionInfo:
     given = {"session": "s", "status": "failed", "updated_at": "2030-01-05T00:00:00Z", "labels": {"k": "v", "x": "y"}}
+    given |= {"pipeline": "returns", "digest": "abc"}
     return SessionInfo(**{**given, **fields})  # type: ignore[arg-type]
 
 
@@ -25,6 +26,11 @@ def row(**fields: object) -> SessionInfo:
         (Selection(status="failed"), True),
         (Selection(status="completed"), False),
         (Selection(pipeline="orders"), False),
+        (Selection(pipeline="returns"), True),
+        (Selection(pipeline="returns@ab"), True),
+        (Selection(pipeline="returns@ac"), False),
+        (Selection(pipeline="orders@ab"), False),
+        (Selection(pipeline="@abc"), True),
         (Selection(labels={"k": "v", "x": "y"}), True),
         (Selection(labels={"k": "v", "x": "z"}), False),
         (Selection(older_than=timedelta(days=5)), True),
