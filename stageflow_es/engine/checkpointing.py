@@ -1,6 +1,6 @@
 """The checkpoint of a partition: how it is taken over from one owner to the next, kept meanwhile, and left behind.
 
-What makes a take-over lose nothing and repeat nothing (each rule matters; fault tests switch them off one by one):
+What makes a take-over lose nothing and repeat nothing (without any one of these rules tests fail):
 
 - the floor passes a command only when what followed from it is durable, its rejection acknowledged, and its session
   in memory or found with nothing outstanding;

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+import msgspec
+
 MAX_SHOWN: Final = 80
+
+_AT_PATH: Final = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_INDEX: Final = re.compile(r"\[(\d+)\]")
 
 
 def below(pointer: str, *tokens: str | int) -> str:
@@ -14,6 +20,14 @@ def below(pointer: str, *tokens: str | int) -> str:
             token = token.replace("~", "~0").replace("/", "~1")
         pointer = f"{pointer}/{token}"
     return pointer
+
+
+def located(problem: msgspec.ValidationError) -> tuple[str, str]:
+    """A pointer to where msgspec found something wrong, and what that is."""
+    match = _AT_PATH.match(str(problem))
+    assert match is not None
+    path = (match["path"] or "").replace("[...]", "/*")
+    return _INDEX.sub(r"/\1", path).replace(".", "/"), match["message"]
 
 
 def shown(value: object) -> str:

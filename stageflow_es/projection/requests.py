@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from stageflow_es.pipeline.pointers import located
 from stageflow_es.projection.queries import QueryProblem
 from stageflow_es.session.ids import SESSION_ID
 
@@ -62,9 +62,6 @@ class Nothing(Request, frozen=True, kw_only=True):
     pass
 
 
-_AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
-
-
 def parse(body: bytes, type: type[T]) -> T:
     """A question from its body. Raises QueryProblem."""
     if len(body) > LARGEST:
@@ -72,10 +69,9 @@ def parse(body: bytes, type: type[T]) -> T:
     try:
         return msgspec.json.decode(body.strip() or b"{}", type=type)
     except msgspec.ValidationError as problem:
-        match = _AT_PATH.match(str(problem))
-        assert match is not None
-        path = (match["path"] or "").replace(".", "/")
-        message = "a label is asked for as name=value" if path == "/label" else match["message"]
+        path, message = located(problem)
+        if path == "/label":
+            message = "a label is asked for as name=value"
         raise QueryProblem(400, message, path) from problem
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise QueryProblem(400, f"the body is not JSON: {problem}") from problem

@@ -64,11 +64,15 @@ class Start(BusCommand, frozen=True, kw_only=True, tag="start"):
 
 
 class Input(BusCommand, frozen=True, kw_only=True, tag="input"):
+    """Something for whoever waits for an input of this `type`, now or later."""
+
     type: str
     payload: Any = None
 
 
 class Control(BusCommand, frozen=True, kw_only=True, tag="control"):
+    """Steer the session. `scope` names what to skip where several stages are active."""
+
     action: Action
     scope: str | None = None
     reason: str | None = None
@@ -85,6 +89,8 @@ class Refuse(BusCommand, frozen=True, kw_only=True, tag="refuse"):
 
 
 class FireTimer(Command, frozen=True, kw_only=True, tag="fire_timer"):
+    """A timer's time has come, or so it is said: only one that is open fires."""
+
     timer: str
 
 
@@ -103,6 +109,8 @@ class GiveUp(Command, frozen=True, kw_only=True, tag="give_up"):
 
 
 class RunReport(Command, frozen=True, kw_only=True):
+    """What a stage run did or asks for. Of a `run` that is over it changes nothing."""
+
     run: RunId
 
 
@@ -140,6 +148,8 @@ class EmitEvent(RunReport, frozen=True, kw_only=True, tag="emit_event"):
 
 
 class RecordStep(RunReport, frozen=True, kw_only=True, tag="record_step"):
+    """A step's function returned `value`. `key` as for `EmitEvent`."""
+
     key: str
     name: str
     value: Any = None
@@ -157,6 +167,8 @@ class OpenWait(RunReport, frozen=True, kw_only=True, tag="open_wait"):
 
 
 class StartSleep(RunReport, frozen=True, kw_only=True, tag="start_sleep"):
+    """Sleep for `seconds`. `key` as for `EmitEvent`, `alone` as for `OpenWait`."""
+
     key: str
     seconds: float
     alone: bool = True

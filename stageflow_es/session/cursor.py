@@ -141,12 +141,14 @@ def steps_of(run: Run) -> dict[str, Record]:
 
 
 def block(state: State, run: Run) -> None:
+    """The run waits for one thing more, and does nothing else meanwhile."""
     run.blocked += 1
     if run.blocked == 1:
         state.blocked += 1
 
 
 def unblock(state: State, run: Run) -> None:
+    """One thing less is waited for."""
     run.blocked -= 1
     if run.blocked == 0:
         state.blocked -= 1
@@ -164,6 +166,7 @@ def drop(state: State, path: str) -> None:
 
 
 def open_branch(state: State, parent: Scope, join: Join, node: ParallelNode, child: str, n: int) -> None:
+    """Open a branch of a parallel node."""
     scope = Scope(
         path=scope_path(parent.path, node.id, child),
         kind="branch",
@@ -210,6 +213,7 @@ def iteration_frame(base: dict[str, Any], node: MapNode, item: Any, index: int) 
 
 
 def open_child(state: State, parent: Scope, join: Join, node: SubpipelineNode, n: int) -> None:
+    """Open a subpipeline, in a context of its own."""
     pipeline = parent.pipeline.subpipelines[node.subpipeline_id]
     scope = Scope(
         path=scope_path(parent.path, node.id),

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from stageflow_es.errors import Problem
+from stageflow_es.pipeline.pointers import located
 from stageflow_es.pipeline.values import MAX_BYTES, may_be_deep, unfit
 from stageflow_es.session.commands import ACTIONS, Action
 from stageflow_es.session.ids import RULE, SESSION_ID
@@ -115,8 +115,6 @@ class _Fields(msgspec.Struct):
 
 _fields = msgspec.json.Decoder(_Fields)
 
-_AT_PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
-
 
 def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Problem]:
     """The body of a command on `session`'s subject, or what is wrong with it."""
@@ -126,7 +124,7 @@ def parse_command(kind: Kind, session: str, data: bytes) -> AnyBody | list[Probl
         decoder = _fork if kind == "start" and _is_fork(data) else _DECODERS[kind]
         body: AnyBody = decoder.decode(data)
     except msgspec.ValidationError as problem:
-        return [_problem(kind, str(problem))]
+        return [_problem(kind, problem)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         return [Problem(message=f"the body is not JSON: {problem}")]
     if may_be_deep(data) and (too_much := unfit(msgspec.json.decode(data), MAX_BYTES)):
@@ -151,11 +149,8 @@ def _is_fork(data: bytes) -> bool:
     return b'"fork"' in data and _fields.decode(data).fork is not msgspec.UNSET
 
 
-def _problem(kind: Kind, text: str) -> Problem:
-    match = _AT_PATH.match(text)
-    assert match is not None
-    path = re.sub(r"\[(\d+)\]", r"/\1", (match["path"] or "").replace("[...]", "/*")).replace(".", "/")
-    message = match["message"]
+def _problem(kind: Kind, problem: msgspec.ValidationError) -> Problem:
+    path, message = located(problem)
     if path == "/action":
         message = f"{message}: one of {', '.join(ACTIONS)}"
     elif path == "/type":
