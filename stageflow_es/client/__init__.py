@@ -11,7 +11,7 @@
 - `handle`    `SessionHandle`: one session
 - `commands`  sending a command and learning what became of it, by `hearing` what is said of its session
 - `follow`    a session's events, stored ones first, then live, without a gap; `journal` reads the stored ones
-- `outcome`   how a session ended
+- `ending`    how a session ends, where that is soon; `outcome`: what that means
 - `selection` which sessions an operator means, and `bulk`: one command to all of them
 - `archiving` a finished session's history into a file (`exports`), and off the bus
 - `auditing`  a stored history for whoever verifies it

@@ -25,8 +25,10 @@ from stageflow_es.client.auditing import Record
 from stageflow_es.client.bulk import AT_ONCE as BULK_AT_ONCE
 from stageflow_es.client.bulk import BulkAction, BulkAnswer, control_all, takes
 from stageflow_es.client.commands import Sender
+from stageflow_es.client.ending import Endings
 from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
+from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries, SessionInfo, askable
 from stageflow_es.client.selection import Selection, runs, select
@@ -55,7 +57,9 @@ class Client:
         self.queries = Queries(link, self.names)
         self.definitions = JetStreamDefinitions(link, self.names)
         self.link = link
-        self._sender = Sender(link, self.names, self.queries)
+        hearing = Hearing(link.client, self.names)
+        self._sender = Sender(link, self.names, self.queries, hearing)
+        self._endings = Endings(link, self.names, hearing)
 
     async def close(self) -> None:
         await self._sender.close()
@@ -257,6 +261,10 @@ class Client:
         """A session's events from number `start` on. Raises QueryRefused for an id that is none, as all that reads."""
         follower = Follower(self.link, self.names, self.queries, askable(session), start=start, follow_on=follow_on)
         return follower.events()
+
+    async def end_of(self, session: str) -> bytes | None:
+        """See `Endings.soon`."""
+        return await self._endings.soon(askable(session))
 
     async def record(self, session: str) -> Record:
         """A session's stored history, for an auditor."""

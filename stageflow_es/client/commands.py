@@ -51,12 +51,12 @@ _rejection = msgspec.json.Decoder(Rejection)
 class Sender:
     """Sends commands over one connection."""
 
-    def __init__(self, link: Link, names: Names, queries: Queries) -> None:
+    def __init__(self, link: Link, names: Names, queries: Queries, hearing: Hearing) -> None:
         self._link = link
         self._names = names
         self._queries = queries
         self._outbox = Outbox(link)
-        self._hearing = Hearing(link.client, names)
+        self._hearing = hearing
 
     async def close(self) -> None:
         await self._outbox.close()

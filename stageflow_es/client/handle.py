@@ -100,14 +100,20 @@ class SessionHandle:
 
     async def result(self, timeout: float | None = None) -> Outcome:
         """Wait for the end. Raises SessionFailed when the session fails, TimeoutError after `timeout` seconds."""
-        last = b""
-        async with asyncio.timeout(timeout), aclosing(self.raw_events()) as stream:
-            async for data in stream:
-                if type_of(data) in FINAL:
-                    last = data
+        async with asyncio.timeout(timeout):
+            last = await self._client.end_of(self.id) or await self._followed()
         outcome = outcome_of(decode(last))
         assert outcome is not None
         return outcome
+
+    async def _followed(self) -> bytes:
+        """The event that ends the session, found by following it."""
+        last = b""
+        async with aclosing(self.raw_events()) as stream:
+            async for data in stream:
+                if type_of(data) in FINAL:
+                    last = data
+        return last
 
     # --- auditing ---
 

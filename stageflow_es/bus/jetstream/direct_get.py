@@ -45,6 +45,15 @@ async def from_leader(link: Link, stream: str, query: dict[str, Any]) -> Stored 
     return Stored(message["seq"], message["subject"], content.data, b"KV-Operation:" in content.hdrs)
 
 
+async def latest(link: Link, stream: str, subject: str) -> bytes:
+    """The last message of `subject`, as the server that answers has it, which may be a replica that lags behind; empty:
+    it has none. Raises Unanswered."""
+    answer = await link.request(f"{API}.DIRECT.GET.{stream}.{subject}", b"")
+    if answer.status not in {None, "404"}:
+        raise Unanswered(f"the server could not read {stream}: {answer.headers}")
+    return answer.data
+
+
 async def page(link: Link, stream: str, subject: str, start: int, limit: int) -> list[Stored]:
     """Up to `limit` messages of `subject` (wildcards allowed) from sequence `start` on, in order, without
     gaps.
