@@ -8,7 +8,7 @@ from typing import Any
 from stageflow_es.bus.jetstream.layout import ENVELOPE
 from stageflow_es.bus.jetstream.link import ApiError
 from stageflow_es.bus.jetstream.streams import NEEDED, too_old, version_of
-from stageflow_es.doctor.finding import Finding
+from stageflow_es.doctor.finding import Finding, Severity
 from stageflow_es.doctor.fullness import fullness, size
 from stageflow_es.doctor.patient import Patient, Unseen, unseen
 
@@ -42,15 +42,25 @@ async def jetstream(patient: Patient) -> list[Finding]:
     try:
         account = await patient.api("INFO")
     except ApiError as problem:
-        says = f"JetStream refuses this account: {problem}"
-        do = "enable JetStream for the account, or use a user of another account"
-        severity = "error" if problem.number in _NOT_ENABLED or problem.status >= 500 else "unknown"
-        return [Finding(severity=severity, about="JetStream", says=says, do=do)]  # type: ignore[arg-type]
+        return [_refused(problem)]
     except Unseen as problem:
         return [_no_answer(patient, problem)]
     used = f"{account.get('streams', 0)} streams, {size(account.get('storage', 0))} on disk"
     findings = [Finding(severity="ok", about="JetStream", says=f"enabled for this account: {used}")]
     return findings + _account_limits(account) + _disk(patient)
+
+
+def _refused(problem: ApiError) -> Finding:
+    if problem.number not in _NOT_ENABLED and problem.status >= 500:
+        says = f"is not there just now: {problem}"
+        means = (
+            "where several servers keep the streams, a majority of them is away; nothing is stored until one is back"
+        )
+        return Finding(severity="error", about="JetStream", says=says, means=means)
+    says = f"JetStream refuses this account: {problem}"
+    do = "enable JetStream for the account, or use a user of another account"
+    severity: Severity = "error" if problem.number in _NOT_ENABLED else "unknown"
+    return Finding(severity=severity, about="JetStream", says=says, do=do)
 
 
 def _no_answer(patient: Patient, problem: Unseen) -> Finding:

@@ -11,6 +11,8 @@ from stageflow_es.doctor.patient import Patient, unseen
 
 _FAR_BEHIND = 1000
 """Operations a copy may lag behind its leader without a word about it."""
+_SILENT = 5.0
+"""Seconds without a word from a copy, which is to give one every second, before it is reported."""
 
 
 async def streams(patient: Patient) -> list[Finding]:
@@ -129,8 +131,11 @@ def _followers(name: str, cluster: dict[str, Any]) -> list[Finding]:
     findings = []
     for follower in cluster.get("replicas") or []:
         lag = follower.get("lag", 0)
+        silent = follower.get("active", 0) / 1_000_000_000
         if follower.get("offline"):
             says = f"the one on {follower['name']} is offline"
+        elif silent > _SILENT:
+            says = f"nothing has been heard of the one on {follower['name']} for {silent:.0f} s"
         elif not follower.get("current", True) or lag > _FAR_BEHIND:
             says = f"the one on {follower['name']} is {lag} operations behind"
         else:

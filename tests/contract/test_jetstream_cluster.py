@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
+from stageflow_es.bus.jetstream.link import ApiError
+from stageflow_es.doctor import server, streams
 from stageflow_es.engine.ports import WrongSequence
 from stageflow_es.errors import OperatorError
 
@@ -29,8 +31,8 @@ def three_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Con
         servers.append(Configured(folder / f"n{number}", text))
         servers[-1].start()
     yield servers
-    for server in servers:
-        server.stop()
+    for one_of_them in servers:
+        one_of_them.stop()
 
 
 async def test_a_refused_append_of_several_events_does_not_end_a_replicated_stream(
@@ -59,6 +61,25 @@ async def test_a_cluster_tells_its_copies_and_which_of_them_is_away(three_server
     assert "always on n0" in one(whole_, "sync_interval").says
     assert "n2" in away[0].says
     assert away[0].severity == "warning"
+
+
+def test_a_copy_that_says_nothing_any_more_is_told_from_one_that_lags() -> None:
+    """Words of a cluster whose second server was killed 8 seconds ago, and whose third has just come back."""
+    followers = [
+        {"name": "n1", "current": False, "lag": 92, "active": 8_000_000_000},
+        {"name": "n2", "current": False, "lag": 7, "active": 300_000_000},
+    ]
+    silent, behind = streams._followers("EVENTS", {"leader": "n0", "replicas": followers})
+    assert silent.says == "nothing has been heard of the one on n1 for 8 s"
+    assert behind.says == "the one on n2 is 7 operations behind"
+
+
+def test_a_cluster_without_a_majority_is_not_taken_for_an_account_without_jetstream() -> None:
+    away = server._refused(ApiError(503, 10008, "JetStream system temporarily unavailable"))
+    assert (away.severity, away.do) == ("error", "")
+    assert "a majority of them is away" in away.means
+    refused = server._refused(ApiError(503, 10039, "JetStream not enabled for account"))
+    assert "enable JetStream" in refused.do
 
 
 async def _connected(url: str) -> JetStreamBus:
