@@ -30,9 +30,10 @@ test: lint  ## formatting, lint, types, import rules, schemas, and the whole tes
 simulate: $(STAMP)  ## engines under every kind of fault, in virtual time: SEEDS=5000 of them by default
 	$(BIN)/python -m stageflow_es.testing.simulator --seeds $(or $(SEEDS),5000)
 
-faults: $(STAMP)  ## real faults, hundreds of kills: MINUTES=5 by default, SEED= to repeat a run
+faults: $(STAMP)  ## real faults, hundreds of kills, on one server and on three: MINUTES=5 each, SEED= to repeat a run
 	AWAY=60 $(BIN)/pytest tests/faults
-	$(BIN)/python -m tests.faults
+	SERVERS=1 $(BIN)/python -m tests.faults
+	SERVERS=3 $(BIN)/python -m tests.faults
 
 bench: $(STAMP)  ## every figure of the README, in a table and as JSON: QUICK=1 for a short one, ONLY="w1 w2" for some
 	QUICK=$(QUICK) $(BIN)/python -m benchmarks $(ONLY)

@@ -19,7 +19,7 @@ from tests.faults.proxy import Proxy, acknowledgement
 from tests.faults.world import World
 
 OPERATOR = 3
-NO_SERVER = ("cannot connect to NATS", "JetStream does not answer")
+NO_SERVER = ("cannot connect to NATS", "JetStream does not answer", "the server did not answer")
 """What a process says that finds none to begin with."""
 LED = ("STAGEFLOW_EVENTS", "STAGEFLOW_COMMANDS", "STAGEFLOW_TIMERS", "KV_STAGEFLOW_ENGINES")
 """Streams whose leaders are faults' targets."""

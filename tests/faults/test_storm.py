@@ -16,7 +16,7 @@ from tests.faults.processes import ROOT
 
 
 async def storm(folder: Path, seed: int, minutes: float) -> Process:
-    given = {"SEED": str(seed), "MINUTES": str(minutes), "PACE": "0.3", "TMPDIR": str(folder)}
+    given = {"SERVERS": "1", "SEED": str(seed), "MINUTES": str(minutes), "PACE": "0.3", "TMPDIR": str(folder)}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.faults", cwd=ROOT, env={**os.environ, **given}, stdout=PIPE, stderr=STDOUT
     )
