@@ -61,7 +61,7 @@ def show(report: Report) -> None:
         f"commands sent again: {report.repeated}, unanswered: {report.unanswered}, "
         f"answers lost: {report.answers_lost}, stages interrupted too often and retried: {report.interrupted}"
     )
-    print(f"engines that found no server when they began: {report.refused_starts}")
+    print(f"processes that could not begin, for want of a server or of the database: {report.refused_starts}")
     for kind, values in report.recovery.items():
         p50, p99 = percentiles(values)
         print(f"from the start of the {kind} to its next event: p50 {p50:.2f} s, p99 {p99:.2f} s ({len(values)})")

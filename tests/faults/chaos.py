@@ -19,8 +19,13 @@ from tests.faults.proxy import Proxy, acknowledgement
 from tests.faults.world import World
 
 OPERATOR = 3
-NO_SERVER = ("cannot connect to NATS", "JetStream does not answer", "the server did not answer")
-"""What a process says that finds none to begin with."""
+NOT_NOW = (
+    "cannot connect to NATS",
+    "JetStream does not answer",
+    "the server did not answer",
+    "database is locked",
+)
+"""What a process says that cannot begin just now."""
 LED = ("STAGEFLOW_EVENTS", "STAGEFLOW_COMMANDS", "STAGEFLOW_TIMERS", "KV_STAGEFLOW_ENGINES")
 """Streams whose leaders are faults' targets."""
 
@@ -85,13 +90,13 @@ class Chaos:
         await self.look_after()
 
     async def look_after(self) -> None:
-        """Start again what ended by itself, and note it: nothing may, but an engine that finds no server to begin
-        with says so and ends, as it would have its supervisor start it again."""
+        """Start again what ended by itself, and note it: nothing may, but what finds no server to begin with, or
+        a locked database, says so and ends, as it would have its supervisor start it again."""
         for name, process in {**self._engines, **self._others}.items():
             if process.alive or process.ended_by_us or process.returncode is None or name in self._held:
                 continue
             said = process.said()
-            if process.returncode == OPERATOR and any(no_server in said for no_server in NO_SERVER):
+            if process.returncode == OPERATOR and any(reason in said.strip().rsplit("\n", 1)[-1] for reason in NOT_NOW):
                 self.refused_starts += 1
             else:
                 self.deaths.append(f"{name} ended with {process.returncode}: {said[-2000:]}")

@@ -44,7 +44,7 @@ class Observer:
         self._link: Link | None = None
 
     async def start(self) -> Observer:
-        connection = await connect(self._url.split(","))
+        connection = await connect(self._url)
         self._link = await Link.open(connection, 1.0)
         self._task = asyncio.get_running_loop().create_task(self._follow(self._link))
         return self
