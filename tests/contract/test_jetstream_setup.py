@@ -32,6 +32,17 @@ async def test_opening_a_bus_again_changes_nothing(nats_server: EmbeddedServer) 
         await bus.close()
 
 
+@pytest.mark.parametrize("servers", ["nats://127.0.0.1:1, {url}", ["nats://127.0.0.1:1", "{url}"]])
+async def test_of_several_servers_whichever_is_there_is_taken(
+    nats_server: EmbeddedServer, servers: str | list[str]
+) -> None:
+    named = [servers] if isinstance(servers, str) else servers
+    given = [one.format(url=nats_server.url) for one in named]
+    bus = await JetStreamBus.connect(given[0] if isinstance(servers, str) else given, settings())
+    assert bus.connection.is_connected
+    await bus.close()
+
+
 async def test_many_opening_a_new_bus_at_once_agree_on_it(nats_server: EmbeddedServer) -> None:
     wanted = settings()
     buses = await asyncio.gather(*(JetStreamBus.connect(nats_server.url, wanted) for _ in range(6)))

@@ -236,7 +236,8 @@ async def _quiet(_: Exception) -> None:
 
 
 async def connect(servers: str | Sequence[str], *, within: float = 5.0, **options: Any) -> Connection:
-    """A connection that reconnects for ever once it stood. `options` are those of `nats.connect`.
+    """A connection to one of the servers, which may stand in one text with commas between them; it reconnects for ever
+    once it stood. `options` are those of `nats.connect`.
 
     Raises OperatorError when there is none within that many seconds.
     """
@@ -253,7 +254,8 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
             await told()
 
     told = options.pop("disconnected_cb", None)
-    addresses = [servers] if isinstance(servers, str) else list(servers)
+    named = servers.split(",") if isinstance(servers, str) else servers
+    addresses = [address.strip() for address in named if address.strip()]
     if not addresses:  # nats-py would look for one for ever
         raise OperatorError("cannot connect to NATS: no server is named")
     try:
