@@ -66,7 +66,8 @@ class SessionFailed(StageFlowError, RuntimeError):
         self.session = session
         self.error = error
         fields = error if isinstance(error, dict) else {name: getattr(error, name, "") for name in ("message", "type")}
-        super().__init__(f"session {session} failed: {fields.get('message') or fields.get('type') or error}")
+        said = ": ".join(text for text in (fields.get("type"), fields.get("message")) if text)
+        super().__init__(f"session {session} failed: {said or error}")
 
 
 class MissingArtifact(SessionFailed, ValueError):

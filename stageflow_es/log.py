@@ -7,7 +7,12 @@ process needs.
 
 from __future__ import annotations
 
+from traceback import format_exception
 from typing import Any
+
+FRAMES = -8
+LONGEST = 10_000
+"""Characters of a traceback."""
 
 
 class Log:
@@ -36,6 +41,11 @@ class Log:
         import structlog
 
         return structlog.get_logger(self._name)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Where a user's exception was raised, for the log: the innermost frames, without the values in them."""
+    return "".join(format_exception(error, limit=FRAMES))[:LONGEST]
 
 
 def logger(name: str) -> Log:

@@ -62,6 +62,9 @@ class Host(Protocol):
     def trouble(self, problem: str) -> None:
         """Say that the bus does not take what is to be recorded."""
 
+    def raised(self, stage: str, error: BaseException) -> None:
+        """Tell whoever runs the engine what a stage raised, and where: its history says only what."""
+
     def holds(self) -> bool:
         """Whether, by this process's own clock, the lease has not run out: a process that was stopped for longer
         begins no stage, for another engine may have finished it meanwhile."""

@@ -106,7 +106,7 @@ class Session:
         context = self.context
         if state.outcome == "failed":
             kind = MissingArtifact if state.error and state.error.type == "MissingArtifact" else SessionFailed
-            raise kind(self.id, state.error)
+            raise kind(self.id, state.error) from self._host.cause()
         return SessionResult(copy(state.artifacts), copy(state.result), self.event_history, context)
 
     def _send(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:

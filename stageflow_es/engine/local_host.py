@@ -44,6 +44,7 @@ class LocalHost:
         self.log: list[bytes] = []
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
+        self._raised: BaseException | None = None
         self._history: list[Event] = []
         self._inputs: list[dict[str, Any]] = []
         self._told = 0
@@ -183,6 +184,14 @@ class LocalHost:
 
     def trouble(self, problem: str) -> None:
         return None
+
+    def raised(self, stage: str, error: BaseException) -> None:
+        self._raised = error
+
+    def cause(self) -> BaseException | None:
+        """What a stage raised, if that is why the session failed."""
+        failed, raised = self.state.error, self._raised
+        return raised if failed is not None and type(raised).__name__ == failed.type else None
 
     def holds(self) -> bool:
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,15 @@ from stageflow_es.engine.clock import rfc3339
 from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import ListedSession
 from stageflow_es.engine.watchdog import Watched
+from stageflow_es.log import logger, traceback_of
 from stageflow_es.pipeline import Catalog
 from stageflow_es.session import State
 from stageflow_es.stages import BaseStage
 
 if TYPE_CHECKING:
     from stageflow_es.engine.engine import Engine
+
+log = logger(__name__)
 
 HANDOVER_PATIENCE = 0.5
 """Seconds a hand-over waits for what is being appended."""
@@ -117,6 +121,10 @@ class PartitionHost:
 
     def trouble(self, problem: str) -> None:
         self._engine.trouble(problem)
+
+    def raised(self, stage: str, error: BaseException) -> None:
+        with suppress(Exception):  # where nothing can be logged, the session goes on all the same
+            log.warning("stage_failed", by=stage, exception=traceback_of(error))
 
     def holds(self) -> bool:
         return not self._handing_over and self._time() < self.held_until

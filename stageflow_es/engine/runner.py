@@ -133,7 +133,7 @@ class StageRun(msgspec.Struct, eq=False):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            report: cmd.AnyCommand = self._failure(type(error).__name__, _text(error))
+            report: cmd.AnyCommand = self._raised(error)
         else:
             report = self._completion()
         finally:
@@ -176,7 +176,7 @@ class StageRun(msgspec.Struct, eq=False):
         except BaseException as error:
             if isinstance(error, GeneratorExit) and not running(self._task):
                 raise  # the coroutine is closed, from outside
-            report = self._failure(type(error).__name__, _text(error))
+            report = self._raised(error)
         self._finish(report)
 
     def hold_back_if_lapsed(self) -> None:
@@ -221,6 +221,10 @@ class StageRun(msgspec.Struct, eq=False):
             return self._failure("StageMismatch", message)
         host = self.actor.host
         return cmd.CompleteStage(at=host.at(), by=host.name, run=self.id, writes=self.session.context.writes)
+
+    def _raised(self, error: BaseException) -> cmd.FailStage:
+        self.actor.host.raised(self.name, error)
+        return self._failure(type(error).__name__, _text(error))
 
     def _failure(self, kind: str, message: str, *, timed_out: bool = False) -> cmd.FailStage:
         stage = self._stage

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from stageflow_es.session import events as ev
 
@@ -43,6 +44,17 @@ async def test_a_failed_session_is_retried_from_where_it_failed(cluster: Cluster
         "session_terminated",
         "session_completed",
     ]
+
+
+async def test_where_a_stage_raised_is_in_the_engines_log_and_not_in_the_history(cluster: Cluster) -> None:
+    await cluster.engine()
+    with capture_logs() as logged:
+        await cluster.start("s1", {"entry": "d", "nodes": [stage("d", "Doomed", "end"), END]})
+        history = await cluster.ended("s1")
+    (entry,) = [one for one in logged if one["event"] == "stage_failed"]
+    assert entry["by"] == "stage Doomed at node d of session s1"
+    assert entry["exception"].endswith('raise ValueError("broken")\nValueError: broken\n')
+    assert "Traceback" not in str(history)
 
 
 async def test_stop_cancels_a_running_stage_and_skip_passes_one(cluster: Cluster) -> None:

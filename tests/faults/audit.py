@@ -241,9 +241,11 @@ async def projection(db: Path, link: Link, settings: BusSettings) -> Iterable[st
 
 
 def logs(processes: Iterable[Process]) -> Iterable[str]:
-    """No traceback anywhere: what faults bring about is expected, and said in a sentence."""
+    """No traceback but those of the stages that raise: what faults bring about is expected, and said in a sentence."""
     for process in processes:
         text = process.log.read_text(errors="replace") if process.log.exists() else ""
         for line in text.splitlines():
+            if '"event": "stage_failed"' in line:
+                continue
             if "Traceback (most recent call last)" in line or '"level": "error"' in line:
                 yield f"{process.name}: {line[:3000]}"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from stageflow_es import BaseStage, Pipeline, Session, register_stage
+import traceback
+
+import pytest
+
+from stageflow_es import BaseStage, Pipeline, Session, SessionFailed, register_stage
+
+from .stages import end, pipeline, stage
 
 
 @register_stage("CountsOnItself")
@@ -21,10 +27,29 @@ class CountsOnItself(BaseStage):
 
 
 async def test_what_an_attempt_leaves_on_the_stage_the_next_one_finds() -> None:
-    stage = {"id": "a", "type": "stage", "stage": "CountsOnItself", "outputs": {"tries": "tries"}, "next": "end"}
-    nodes = [stage, {"id": "end", "type": "terminal", "artifacts": ["tries"]}]
+    counts = {"id": "a", "type": "stage", "stage": "CountsOnItself", "outputs": {"tries": "tries"}, "next": "end"}
+    nodes = [counts, {"id": "end", "type": "terminal", "artifacts": ["tries"]}]
     result = await Session(id="s", pipeline=Pipeline.from_dict({"entry": "a", "nodes": nodes})).run()
     assert result.artifacts == {"tries": [3, 3]}
+
+
+async def test_what_the_last_attempt_raised_is_the_cause_of_the_sessions_failure() -> None:
+    session = Session("s", pipeline(stage("a", "LocalWritesThenFails"), end()))
+    with pytest.raises(SessionFailed, match="RuntimeError: after the write") as failed:
+        await session.run()
+    cause = failed.value.__cause__
+    assert isinstance(cause, RuntimeError)
+    assert [entry.name for entry in traceback.extract_tb(cause.__traceback__)][-1] == "run"
+
+
+async def test_a_failure_that_no_stage_raised_has_no_cause() -> None:
+    nodes = [
+        stage("a", "LocalFlaky", "c"),
+        {"id": "c", "type": "condition", "conditions": [{"if": False, "then": "c"}]},
+    ]
+    with pytest.raises(SessionFailed) as failed:
+        await Session("s", pipeline(*nodes)).run()
+    assert failed.value.__cause__ is None
 
 
 async def test_a_new_visit_of_the_node_gets_a_new_stage() -> None:
