@@ -57,12 +57,13 @@ class Client:
         self.queries = Queries(link, self.names)
         self.definitions = JetStreamDefinitions(link, self.names)
         self.link = link
-        hearing = Hearing(link.client, self.names)
-        self._sender = Sender(link, self.names, self.queries, hearing)
-        self._endings = Endings(link, self.names, hearing)
+        self._hearing = Hearing(link.client, self.names)
+        self._sender = Sender(link, self.names, self.queries, self._hearing)
+        self._endings = Endings(link, self.names, self._hearing)
 
     async def close(self) -> None:
         await self._sender.close()
+        await self._hearing.close()
         await self.link.close()
         await self.link.client.close()
 

@@ -23,7 +23,7 @@ from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries
 from stageflow_es.engine.ports import CommandKind, Refused, Unanswered
 from stageflow_es.errors import CommandRejected, OperatorError, Problem
-from stageflow_es.pipeline.values import encode
+from stageflow_es.pipeline.values import encode, is_text
 from stageflow_es.session.ids import is_session_id, not_an_id
 from stageflow_es.session.wire import Rejection, parse_command
 
@@ -70,7 +70,7 @@ class Sender:
         nothing within `timeout` seconds.
         """
         data = _checked(kind, session, body)
-        key = id or f"{session}-{token_hex(8)}"
+        key = _checked_id(id) if id else f"{session}-{token_hex(8)}"
         if not wait:
             return await self._store(kind, session, data, key, timeout)
         watch = _Watch(self._link, self._names, self._queries, session)
@@ -85,7 +85,7 @@ class Sender:
                 "as soon as an engine runs on this bus and prefix"
             ) from None
         finally:
-            await self._hearing.end(session, watch.take)
+            self._hearing.end(session, watch.take)
         return seq
 
     async def _store(self, kind: CommandKind, session: str, data: bytes, key: str, within: float) -> int:
@@ -193,6 +193,13 @@ def _checked(kind: CommandKind, session: str, body: msgspec.Struct) -> bytes:
     if isinstance(parsed, list):
         raise CommandRejected(parsed)
     return data
+
+
+def _checked_id(id: str) -> str:
+    """The command's id, which goes into a line of its message's header. Raises CommandRejected."""
+    if not is_text(id) or any(char < " " or char == "\x7f" for char in id):
+        raise CommandRejected([Problem(message=f"a command's id is text without control characters, not {id!a:.80}")])
+    return id
 
 
 def _refusal(data: bytes, seq: int) -> None:

@@ -47,7 +47,7 @@ class Endings:
 
         try:
             await self._hearing.begin(session, take)
-            last = await self._last(session)
+            last = self._hearing.last(session) or await self._last(session)
             kind = _type_of(last)
             if kind in FINAL:
                 return last
@@ -58,7 +58,7 @@ class Endings:
         except (BusError, TimeoutError):
             return None
         finally:
-            await self._hearing.end(session, take)
+            self._hearing.end(session, take)
 
     async def _last(self, session: str) -> bytes:
         """The session's last event; empty: it has none, or this user may not look."""

@@ -10,6 +10,7 @@ import pytest
 from stageflow_es.bus.jetstream import EmbeddedServer
 from stageflow_es.bus.jetstream.connection import Connection, connect
 from stageflow_es.bus.jetstream.subjects import Names
+from stageflow_es.client import hearing as client_hearing
 from stageflow_es.client.hearing import MANY, Hearing
 from tests.contract.servers import Configured
 
@@ -38,8 +39,8 @@ class Ear:
         await self._hearing.begin(self.session, self.take)
         return self
 
-    async def end(self) -> None:
-        await self._hearing.end(self.session, self.take)
+    def end(self) -> None:
+        self._hearing.end(self.session, self.take)
 
 
 async def say(connection: Connection, session: str, words: bytes) -> None:
@@ -47,6 +48,12 @@ async def say(connection: Connection, session: str, words: bytes) -> None:
     await connection.publish(NAMES.event(session), words)
     await connection.publish(NAMES.rejection(session), words)
     await connection.flush()
+
+
+async def swept(hearing: Hearing) -> None:
+    """Return once nothing is heard that nobody wants."""
+    while hearing._sweeping is not None:
+        await hearing._sweeping
 
 
 def said(*words: bytes) -> list[tuple[bool, bytes]]:
@@ -68,21 +75,61 @@ async def test_each_hears_its_own_session_and_only_while_it_listens(connection: 
         await say(connection, ear.session, ear.session.encode())
     assert [ear.heard for ear in ears] == [said(ear.session.encode()) for ear in ears]
     for ear in ears:
-        await ear.end()
+        ear.end()
         await say(connection, ear.session, b"later")
     assert [ear.heard for ear in ears] == [said(ear.session.encode()) for ear in ears]
+    await hearing.close()
     assert not connection.listeners
 
 
-async def test_many_are_heard_through_one_pair_of_subscriptions(connection: Connection) -> None:
+async def test_many_are_heard_through_one_pair_of_subscriptions(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_hearing, "LINGER", 0)
     hearing = Hearing(connection, NAMES)
     ears = [await Ear(hearing, f"s{number}").begin() for number in range(10 * MANY)]
     assert len(connection.listeners) == PAIR * MANY
     for ear in ears[: MANY - 1]:
-        await ear.end()
+        ear.end()
+    await swept(hearing)
     assert len(connection.listeners) == PAIR
     for ear in ears[MANY - 1 :]:
-        await ear.end()
+        ear.end()
+    await swept(hearing)
+    assert not connection.listeners
+
+
+async def test_who_comes_back_soon_needs_no_new_subscriptions_and_finds_the_last_event_known(
+    connection: Connection,
+) -> None:
+    hearing = Hearing(connection, NAMES)
+    first = await Ear(hearing, "s").begin()
+    assert hearing.last("s") is None
+    first.end()
+    await say(connection, "s", b"words")
+    assert hearing.last("s") == b"words"
+    again = await Ear(hearing, "s").begin()
+    assert len(connection.listeners) == PAIR
+    await say(connection, "s", b"more")
+    assert (first.heard, again.heard) == ([], said(b"more"))
+    await hearing.close()
+
+
+async def test_what_was_said_last_is_not_known_when_the_connection_was_lost_since(connection: Connection) -> None:
+    hearing = Hearing(connection, NAMES)
+    await Ear(hearing, "s").begin()
+    await say(connection, "s", b"words")
+    await connection.lost()
+    assert hearing.last("s") is None
+    await hearing.close()
+
+
+async def test_those_nobody_wants_any_more_are_not_many(connection: Connection) -> None:
+    hearing = Hearing(connection, NAMES)
+    for number in range(2 * MANY):
+        (await Ear(hearing, f"s{number}").begin()).end()
+    assert len(connection.listeners) == PAIR * 2 * MANY
+    await hearing.close()
     assert not connection.listeners
 
 
@@ -93,7 +140,7 @@ async def test_two_who_listen_to_one_session_share_its_subscriptions_until_both_
     one, two = [await Ear(hearing, "s").begin() for _ in range(2)]
     assert len(connection.listeners) == PAIR
     await say(connection, "s", b"first")
-    await one.end()
+    one.end()
     await say(connection, "s", b"second")
     assert (one.heard, two.heard) == (said(b"first"), said(b"first", b"second"))
 
@@ -108,6 +155,7 @@ async def test_who_may_not_hear_all_goes_on_one_by_one(tmp_path: Path) -> None:
         await say(connection, "mine", b"words")
         assert mine.heard == said(b"words")
         for ear in (*ears, mine):
-            await ear.end()
+            ear.end()
+        await hearing.close()
         assert not connection.listeners
         await connection.close()

@@ -111,6 +111,13 @@ async def test_an_id_that_is_none_is_refused_before_it_is_sent(client: Client, i
         await client.session(id).stop()
 
 
+@pytest.mark.parametrize("id", ["a\r\nNats-Batch-Commit: 1", "tab\t", "\udcff", 7])
+async def test_a_key_that_is_no_line_of_a_header_is_refused_before_it_is_sent(client: Client, id: Any) -> None:
+    with pytest.raises(CommandRejected, match="control characters"):
+        await client.start(ASK, session="unkeyed", id=id)
+    assert not await client.session("unkeyed").history()
+
+
 async def test_a_session_is_paused_resumed_and_stopped(client: Client) -> None:
     session = await client.start(ASK)
     await session.pause(reason="lunch")

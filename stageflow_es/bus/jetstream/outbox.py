@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from itertools import count
 
-from stageflow_es.bus.jetstream.frames import atomic_batch
+from stageflow_es.bus.jetstream.frames import atomic_batch, frame
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import ApiError, Link, checked
 from stageflow_es.engine.ports import Refused, Unanswered
@@ -21,7 +22,7 @@ FEW = 12
 _LARGEST = 1000
 _BYTES = 4 * 1024 * 1024
 _HEADERS = 256
-"""More than the headers of a message take."""
+"""More than the headers of a message take beside its id."""
 
 
 class _Letter:
@@ -32,6 +33,10 @@ class _Letter:
         self.payload = payload
         self.key = key
         self.answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @property
+    def headers(self) -> bytes:
+        return f"Nats-Msg-Id: {self.key}\r\n".encode()
 
     def tell(self, outcome: int | BaseException) -> None:
         if self.answer.done():
@@ -54,7 +59,7 @@ class Outbox:
 
     async def store(self, subject: str, payload: bytes, key: str) -> int:
         """Publish under a message id and return the sequence it was stored at. Raises ApiError, Unanswered, Refused."""
-        if len(payload) + _HEADERS > self._link.client.max_payload:
+        if len(payload) + len(key.encode()) + _HEADERS > self._link.client.max_payload:
             raise Refused(f"{len(payload):,} bytes are more than the server takes in a message")
         letter = _Letter(subject, payload, key)
         self._pending.append(letter)
@@ -92,12 +97,23 @@ class Outbox:
         return chosen
 
     async def _singly(self, letters: list[_Letter]) -> None:
-        async def one(letter: _Letter) -> int:
-            return await self._link.store(letter.subject, letter.payload, {"Nats-Msg-Id": letter.key})
-
-        outcomes = await asyncio.gather(*map(one, letters), return_exceptions=True)
+        answers: list[asyncio.Future[Incoming]] = [asyncio.get_running_loop().create_future() for _ in letters]
+        with self._link.expecting_each([partial(_settle, answer) for answer in answers]) as replies:
+            messages = zip(letters, replies, strict=True)
+            frames = [frame(one.subject.encode(), reply.encode(), one.headers, one.payload) for one, reply in messages]
+            try:
+                await self._link.write(b"".join(frames))
+            except Unanswered as problem:
+                outcomes: list[int | BaseException] = [problem] * len(letters)
+            else:
+                waits = map(self._sequence, letters, answers)
+                outcomes = await asyncio.gather(*waits, return_exceptions=True)
         for letter, outcome in zip(letters, outcomes, strict=True):
             letter.tell(outcome)
+
+    async def _sequence(self, letter: _Letter, answer: asyncio.Future[Incoming]) -> int:
+        """Where a message was stored. Raises ApiError, Unanswered."""
+        return int(checked(await self._link.answered(answer, letter.subject))["seq"])
 
     async def _together(self, letters: list[_Letter]) -> None:
         try:
@@ -114,7 +130,12 @@ class Outbox:
     async def _batch(self, letters: list[_Letter]) -> int:
         """The sequence of the last. Raises ApiError, Unanswered."""
         answer: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
-        messages = [(one.subject.encode(), f"Nats-Msg-Id: {one.key}\r\n".encode(), one.payload) for one in letters]
-        with self._link.expecting(lambda msg: None if answer.done() else answer.set_result(msg)) as reply:
+        messages = [(one.subject.encode(), one.headers, one.payload) for one in letters]
+        with self._link.expecting(partial(_settle, answer)) as reply:
             await self._link.write(atomic_batch(messages, next(self._batch_ids), reply.encode()))
             return int(checked(await self._link.answered(answer, "a batch of messages"))["seq"])
+
+
+def _settle(future: asyncio.Future[Incoming], answer: Incoming) -> None:
+    if not future.done():
+        future.set_result(answer)
