@@ -6,6 +6,8 @@ What makes a take-over lose nothing and repeat nothing (without any one of these
   in memory or found with nothing outstanding;
 - a listed session stays listed until it rests; when the list is full, listed ones keep their places and the floors
   stay below what woke those left off;
+- a session comes on the list when something of it has been dealt with: until then what woke it is read again, and tells
+  by having been applied already that a stage may have begun, and been lost;
 - a checkpoint is written by compare-and-set, and a write that is refused or unanswered means the partition is lost:
   drop everything, take it over anew; the log is purged only up to the floor of one's own successful write;
 - an owner with nothing to write looks whether its checkpoint is still there: another may have had the partition while
@@ -141,7 +143,7 @@ class Checkpointing:
         """The checkpoint as of now."""
         here = self._host.here()
         kept = [name for name in here if name in self._listed]
-        fresh = [name for name in here if name not in self._listed]
+        fresh = [name for name, one in here.items() if name not in self._listed and (one.last_command or one.last_fire)]
         room = max(self._settings.list_limit - len(kept), 0)
         listed, left_off = kept + fresh[:room], fresh[room:]
         commands, fires = self.commands.floor, self.fires.floor

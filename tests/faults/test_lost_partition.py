@@ -1,4 +1,4 @@
-"""A partition that is lost at the very moment it is handed over."""
+"""A partition that is lost at an awkward moment: while it is handed over, taken over, or a session is being started."""
 
 from __future__ import annotations
 
@@ -173,3 +173,54 @@ async def test_a_place_that_comes_free_when_a_partition_is_lost_goes_to_none_of_
         await again.wait()
     await engine.stop()
     assert began == ["first", "first"]
+
+
+async def test_a_run_is_recorded_as_interrupted_though_a_checkpoint_was_due_while_its_session_was_being_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus = MemoryBus(1)
+    append, read, write = bus.events.append, bus.checkpoints.read, bus.checkpoints.write
+    starting, past = asyncio.Event(), asyncio.Event()
+    began = asyncio.Event()
+
+    async def append_once_a_checkpoint_was_due(session: str, events: Sequence[bytes], expected: int) -> int:
+        starting.set()
+        await past.wait()
+        return await append(session, events, expected)
+
+    def note() -> None:
+        if starting.is_set():
+            past.set()
+
+    async def noted_read(partition: int) -> tuple[int, Checkpoint | None]:
+        note()
+        return await read(partition)
+
+    async def noted_write(partition: int, revision: int, checkpoint: Checkpoint) -> int:
+        note()
+        return await write(partition, revision, checkpoint)
+
+    class Long(BaseStage):
+        """Ends when it is run again."""
+
+        async def run(self) -> None:
+            again = began.is_set()
+            began.set()
+            await asyncio.Event().wait() if not again else self.set_outputs({"answer": 1})
+
+    monkeypatch.setattr(bus.events, "append", append_once_a_checkpoint_was_due)
+    monkeypatch.setattr(bus.checkpoints, "read", noted_read)
+    monkeypatch.setattr(bus.checkpoints, "write", noted_write)
+    settings = EngineSettings(checkpoint_every=0.2)
+    async with asyncio.timeout(10):
+        first = Engine(bus, name="one", stages={"Plain": Long}, settings=settings)
+        await first.start()
+        await bus.publish("start", "s", START)
+        await began.wait()
+        await first.kill()
+        second = Engine(bus, name="one", stages={"Plain": Long}, settings=settings)
+        await second.start()
+        await until_recorded(bus, ev.SessionCompleted)
+    await second.stop()
+    history = [msgspec.json.decode(stored.data)["type"] for stored in await bus.events.read("s")]
+    assert history.count("stage_interrupted") == 1

@@ -201,7 +201,7 @@ def a_lost_partition_is_handed_over(patch: Patch) -> None:
     patch.setattr(Checkpointing, "lose", lambda self: None)
 
 
-@mutation(lost_answer=15, lost_request=15, crash_any_time=5)
+@mutation(lost_answer=20, lost_request=20, lease_expired=10, crash_any_time=5)
 def the_leases_wait_for_the_first_partitions(patch: Patch) -> None:
     async def wait(self: Engine, patience: float) -> None:
         await asyncio.gather(*(held.partition.serving.wait() for held in self._held.values()))
