@@ -25,6 +25,7 @@ NAMES = (
     "references",
     "w1",
     "w2",
+    "client",
     "starts",
     "parked",
     "recovery",
