@@ -34,10 +34,18 @@ STALE_PAUSE = 0.05
 
 class Actor:
     """The actor of one session. `recovered`: its stages may have been running in an engine that died; `after_crash`:
-    they may, if its first command turns out to be applied already; `least`: the version it has at the least."""
+    they may, if its first command turns out to be applied already; `unlisted`: no stage of it may begin before the
+    checkpoint says so; `least`: the version it has at the least."""
 
     def __init__(
-        self, session: str, host: Host, *, recovered: bool = False, after_crash: bool = False, least: int = 0
+        self,
+        session: str,
+        host: Host,
+        *,
+        recovered: bool = False,
+        after_crash: bool = False,
+        unlisted: bool = False,
+        least: int = 0,
     ) -> None:
         self.session = session
         self.host = host
@@ -50,6 +58,7 @@ class Actor:
         self.queued = False
         self.turn: Turn | None = None
         self.placed = False
+        self.unlisted = unlisted
         self.last_command = 0
         self.last_fire = 0
         self.workers = Workers(self)
@@ -88,10 +97,15 @@ class Actor:
         self.queued, self.placed = False, True
         self.poke()
 
+    def listed(self) -> None:
+        """The checkpoint says that its stages may have begun."""
+        self.unlisted = False
+        self.poke()
+
     def close(self) -> None:
         """Drop everything at once: whatever was not durable is the log's to tell."""
         self._closed = True
-        self.queued = False
+        self.queued = self.unlisted = False
         if self._task is not None:
             self._task.cancel()
         self.workers.close()
@@ -107,6 +121,11 @@ class Actor:
         self.workers.let_go()
         self._debts.let_go()
         self._setbacks = None
+
+    @property
+    def running(self) -> bool:
+        """Whether stages of it may have begun, here or in an engine that died."""
+        return self.placed or self._recovered or self.workers.suspecting
 
     @property
     def working(self) -> bool:

@@ -8,6 +8,8 @@ What makes a take-over lose nothing and repeat nothing (without any one of these
   stay below what woke those left off;
 - a session comes on the list when something of it has been dealt with: until then what woke it is read again, and tells
   by having been applied already that a stage may have begun, and been lost;
+- a session that was listed as not running when its owner died begins no stage before it is listed as running: it may
+  have begun one all the same, and one that kills its engine each time would never be found out;
 - a checkpoint is written by compare-and-set, and a write that is refused or unanswered means the partition is lost:
   drop everything, take it over anew; the log is purged only up to the floor of one's own successful write;
 - an owner with nothing to write looks whether its checkpoint is still there: another may have had the partition while
@@ -31,6 +33,8 @@ from stageflow_es.errors import OperatorError
 
 TAKEOVER_PAUSE = 0.1
 """Seconds between two tries to take a partition over."""
+TOGETHER = 0.05
+"""Seconds that a session which waits for the checkpoint waits for others that do."""
 OPEN_LIMIT = 10_000
 """Messages of one log that may be read and not yet handled."""
 
@@ -108,22 +112,29 @@ class Checkpointing:
     # --- meanwhile ---
 
     async def keep(self) -> None:
-        """Write the checkpoint for ever, every so often."""
+        """Write the checkpoint for ever, every so often, and soon where a session waits for that."""
+        every = self._settings.checkpoint_every
         while True:
-            await asyncio.sleep(self._settings.checkpoint_every)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every):
+                    await self._host.to_list.wait()
+                    await asyncio.sleep(min(TOGETHER, every))
             async with self._writing:
                 if not self._handed_over:
                     await self._write()
 
     async def _write(self) -> None:
+        self._host.to_list.clear()
         checkpoint = self._checkpoint()
         if checkpoint == self._saved:
             await self._look_whether_it_is_ours()
+            self._host.listed(checkpoint.sessions)
             return
         before = self._saved
         self._revision = await self._bus.checkpoints.write(self._number, self._revision, checkpoint)
         self._saved = checkpoint
         self._listed = dict(checkpoint.sessions)
+        self._host.listed(checkpoint.sessions)
         await self._purge(before, checkpoint)
 
     async def _look_whether_it_is_ours(self) -> None:
@@ -163,6 +174,6 @@ class Checkpointing:
     def _entry(self, one: Actor | Turn) -> ListedSession:
         """How a session is listed: without its latest version, so that a session at work changes nothing here."""
         known = self._listed.get(one.session)
-        if known is not None and known.running == one.placed:
+        if known is not None and known.running == one.running:
             return known
-        return ListedSession(n=one.least, running=one.placed)
+        return ListedSession(n=one.least, running=one.running)

@@ -72,6 +72,9 @@ class Host(Protocol):
     def wants_place(self, actor: Actor) -> bool:
         """Ask for a place to begin running stages; False: it is queued, `grant_place` is called when its turn comes."""
 
+    def list_first(self, actor: Actor) -> None:
+        """Have the checkpoint say that stages of an `unlisted` session may have begun; `listed` is called then."""
+
     def busy(self, actor: Actor, busy: bool) -> None:
         """Say whether stages of the session run."""
 

@@ -182,6 +182,9 @@ class LocalHost:
     def wants_place(self, actor: Actor) -> bool:
         return True
 
+    def list_first(self, actor: Actor) -> None:
+        raise AssertionError("a local session is on no list")
+
     def trouble(self, problem: str) -> None:
         return None
 

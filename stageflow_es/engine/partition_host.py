@@ -44,6 +44,8 @@ class PartitionHost:
         self.held_until = held_until
         self.actors: dict[str, Actor] = {}
         self.turns: dict[str, Turn] = {}
+        self.to_list = asyncio.Event()
+        """Set while a session waits for being listed as running."""
         self._crashed = False
         self._handing_over = False
         self._time = asyncio.get_running_loop().time
@@ -55,7 +57,8 @@ class PartitionHost:
         a farewell, and what it ran may be lost."""
         self._crashed = crashed
         for session, entry in listed.items():
-            actor = Actor(session, self, recovered=crashed and entry.running, least=entry.n)
+            recovered, unlisted = crashed and entry.running, crashed and not entry.running
+            actor = Actor(session, self, recovered=recovered, unlisted=unlisted, least=entry.n)
             self.actors[session] = actor
             actor.poke()
 
@@ -69,6 +72,13 @@ class PartitionHost:
             return self.return_to(turn, least)
         actor = self.actors[session] = Actor(session, self, after_crash=self._crashed, least=least)
         return actor
+
+    def listed(self, sessions: Mapping[str, ListedSession]) -> None:
+        """A checkpoint with this list is written: who waited for that may begin."""
+        for actor in [one for one in self.actors.values() if one.unlisted]:
+            entry = sessions.get(actor.session)
+            if entry is not None and entry.running:
+                actor.listed()
 
     def here(self) -> dict[str, Actor | Turn]:
         """Every session in memory."""
@@ -130,12 +140,15 @@ class PartitionHost:
         return not self._handing_over and self._time() < self.held_until
 
     def busy(self, actor: Actor, busy: bool) -> None:
-        self._engine.places.busy(actor, busy)
+        self._engine.places.busy(actor, busy or (actor.placed and actor.unlisted))
 
     def rest(self, actor: Actor) -> None:
         if actor.turn is not None:
             actor.turn.actor = None
         self._remove(actor)
+
+    def list_first(self, actor: Actor) -> None:
+        self.to_list.set()
 
     # --- turns ---
 
@@ -161,7 +174,8 @@ class PartitionHost:
     def return_to(self, turn: Turn, least: int = 0) -> Actor:
         """An actor for a session that waits for its turn."""
         del self.turns[turn.session]
-        actor = self.actors[turn.session] = Actor(turn.session, self, least=max(least, turn.least))
+        least = max(least, turn.least)
+        actor = self.actors[turn.session] = Actor(turn.session, self, unlisted=turn.unlisted, least=least)
         actor.last_command, actor.last_fire = turn.last_command, turn.last_fire
         actor.turn, actor.queued = turn, True
         turn.actor = actor

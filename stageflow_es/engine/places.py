@@ -18,15 +18,16 @@ class Turn:
     """A session's turn. `actor` is the one that takes it while it is in memory; what is to be known of it otherwise is
     kept here: the last command and fire it dealt with, and the version the session has at the least."""
 
-    __slots__ = ("actor", "host", "last_command", "last_fire", "least", "session")
+    __slots__ = ("actor", "host", "last_command", "last_fire", "least", "session", "unlisted")
 
-    placed = False
+    running = False
 
     def __init__(self, host: PartitionHost, actor: Actor) -> None:
         self.host = host
         self.session = actor.session
         self.actor: Actor | None = actor
         self.last_command = self.last_fire = self.least = 0
+        self.unlisted = False
 
     @property
     def queued(self) -> bool:
@@ -36,6 +37,7 @@ class Turn:
     def outlive(self, actor: Actor) -> None:
         """Keep what has to be known of an actor that leaves memory."""
         self.last_command, self.last_fire, self.least = actor.last_command, actor.last_fire, actor.least
+        self.unlisted = actor.unlisted
         self.actor = None
 
     def grant(self) -> Actor:

@@ -67,7 +67,7 @@ class Fire(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class ListedSession(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """A session that was active when a checkpoint was written. `running`: one of its stages had begun."""
+    """A session that was active when a checkpoint was written. `running`: one of its stages may have begun."""
 
     n: int
     running: bool = True

@@ -41,9 +41,9 @@ class Workers:
 
     @property
     def owing(self) -> bool:
-        """Whether a run may be outstanding that cannot be begun here just now, the lease having lapsed or the stage not
-        being registered: the session must not be let go of."""
-        return self._lapsed or bool(self._missing)
+        """Whether a run may be outstanding that cannot be begun here just now, the lease having lapsed, the stage not
+        being registered, or the session not being listed yet: it must not be let go of."""
+        return self._lapsed or bool(self._missing) or (self._actor.unlisted and self._actor.placed)
 
     @property
     def lacking(self) -> frozenset[str]:
@@ -77,7 +77,11 @@ class Workers:
         self._lapsed = active and not self._actor.host.holds()
         for path in self._changed(state, active):
             self._follow(state, path, active)
-        if not (self._idle and active and not self._lapsed and (self._actor.placed or self._may_start())):
+        actor = self._actor
+        if not (self._idle and active and not self._lapsed and (actor.placed or self._may_start())):
+            return False
+        if actor.unlisted:
+            actor.host.list_first(actor)
             return False
         idle, self._idle = self._idle, {}
         interrupted = False

@@ -1,0 +1,137 @@
+"""Sessions that waited for their turn, or had just got it, when their engine died."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from stageflow_es.bus.memory import MemoryBus
+from stageflow_es.engine import Engine, EngineSettings
+from stageflow_es.engine.ports import ListedSession
+from stageflow_es.stages import BaseStage
+
+PIPELINE = {
+    "entry": "work",
+    "nodes": [{"id": "work", "type": "stage", "stage": "Work", "next": "end"}, {"id": "end", "type": "terminal"}],
+}
+START = msgspec.json.encode({"pipeline": PIPELINE})
+EVERY = 0.02
+LONG = 60.0
+"""A checkpoint that nobody waits for is not written before this."""
+
+
+class Work(BaseStage):
+    """Runs until its session is let through."""
+
+    running: ClassVar[list[str]] = []
+    let_through: ClassVar[set[str]] = set()
+    stirred: ClassVar[asyncio.Event]
+
+    async def run(self) -> None:
+        self.running.append(self.session.id)
+        self.stirred.set()
+        try:
+            while self.session.id not in self.let_through:
+                self.stirred.clear()
+                await self.stirred.wait()
+        finally:
+            self.running.remove(self.session.id)
+            self.stirred.set()
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    Work.running, Work.let_through, Work.stirred = [], set(), asyncio.Event()
+    return MemoryBus(1, lease_ttl=LONG)
+
+
+@asynccontextmanager
+async def engine(bus: MemoryBus, *, places: int, every: float = EVERY) -> AsyncIterator[None]:
+    """An engine that dies in the end."""
+    settings = EngineSettings(checkpoint_every=every, max_running=places)
+    one = Engine(bus, name="engine", stages={"Work": Work}, settings=settings)
+    await one.start()
+    yield
+    await one.kill()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def listed(bus: MemoryBus) -> dict[str, ListedSession]:
+    _, checkpoint = await bus.checkpoints.read(0)
+    return {} if checkpoint is None else dict(checkpoint.sessions)
+
+
+async def all_listed(bus: MemoryBus, sessions: int) -> None:
+    async with asyncio.timeout(20):
+        while len(await listed(bus)) < sessions:
+            await asyncio.sleep(0.005)
+
+
+async def types(bus: MemoryBus, session: str) -> list[str]:
+    return [msgspec.json.decode(stored.data)["type"] for stored in await bus.events.read(session)]
+
+
+async def test_a_stage_that_kills_its_engine_as_soon_as_its_turn_comes_is_found_out(bus: MemoryBus) -> None:
+    async with engine(bus, places=1):
+        await bus.publish("start", "first", START)
+        await bus.publish("start", "killer", START)
+        await all_listed(bus, 2)
+    Work.let_through.add("first")
+    deaths = 0
+    while "session_failed" not in await types(bus, "killer"):
+        async with engine(bus, places=1, every=LONG):
+            async with asyncio.timeout(20):
+                while "killer" not in Work.running and "session_failed" not in await types(bus, "killer"):
+                    await asyncio.sleep(0.005)
+        deaths += 1
+        assert deaths < 10
+    assert (await types(bus, "killer")).count("stage_interrupted") == EngineSettings().interrupt_limit
+
+
+async def test_a_session_that_waits_for_being_listed_keeps_its_place_and_no_other(bus: MemoryBus) -> None:
+    sessions = [f"s{number}" for number in range(5)]
+    async with engine(bus, places=1):
+        for session in sessions:
+            await bus.publish("start", session, START)
+        await all_listed(bus, len(sessions))
+    most = 0
+    async with engine(bus, places=1, every=LONG):
+        for _ in sessions:
+            await until(lambda: bool(set(Work.running) - Work.let_through))
+            most = max(most, len(Work.running))
+            Work.let_through.update(Work.running)
+            Work.stirred.set()
+        await until(lambda: not Work.running)
+        async with asyncio.timeout(20):
+            for session in sessions:
+                while "session_completed" not in await types(bus, session):
+                    await asyncio.sleep(0.005)
+    assert most == 1
+
+
+async def test_what_may_have_run_stays_listed_as_running_until_its_turn_comes_again(bus: MemoryBus) -> None:
+    async with engine(bus, places=2):
+        for session in ("one", "two"):
+            await bus.publish("start", session, START)
+        await all_listed(bus, 2)
+        async with asyncio.timeout(20):
+            while not all(entry.running for entry in (await listed(bus)).values()):
+                await asyncio.sleep(0.005)
+    async with engine(bus, places=1):
+        await bus.publish("start", "three", START)
+        await all_listed(bus, 3)
+        assert {session: entry.running for session, entry in (await listed(bus)).items()} == {
+            "one": True,
+            "two": True,
+            "three": False,
+        }
