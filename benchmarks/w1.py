@@ -54,8 +54,8 @@ async def together(rig: Rig, sessions: int, at_once: int) -> float:
 
 async def measure() -> list[Figure]:
     async with Rig() as rig:
+        await together(rig, 1000, 100)  # at first all is slower: programs start, memory grows, the interpreter learns
         median = await alone(rig)
-        await together(rig, 1000, 100)  # the first is slower: memory grows, and the interpreter learns
         async with Lag(rig) as lag:
             at_100 = statistics.median([await together(rig, 1000, 100) for _ in range(ROUNDS)])
             at_400 = statistics.median([await together(rig, 2000, 400) for _ in range(ROUNDS)])
