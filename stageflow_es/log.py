@@ -11,6 +11,7 @@ from traceback import format_exception
 from typing import Any
 
 FRAMES = -8
+"""Of an exception, the innermost frames that are logged, without the values in them."""
 LONGEST = 10_000
 """Characters of a traceback."""
 

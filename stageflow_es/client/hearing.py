@@ -71,9 +71,11 @@ class Hearing:
                 await self._listen((self._names.event(session), self._names.rejection(session)), ear.own, ear)
 
     def end(self, session: str, take: Take) -> None:
-        """Hand over nothing more to this one, whether its `begin` came to its end or not."""
+        """Hand over nothing more to this one, whether its `begin` came to its end or not; nor after `close`."""
         key = session.encode()
-        ear = self._ears[key]
+        ear = self._ears.get(key)
+        if ear is None or take not in ear.takes:
+            return
         ear.takes.remove(take)
         if not ear.takes:
             ear.until = asyncio.get_running_loop().time() + LINGER
@@ -91,6 +93,7 @@ class Hearing:
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
+            self._sweeping = None  # where it was cancelled before it began
         await self._forget(list(self._ears))
 
     def _hears(self, ear: _Ear) -> bool:
@@ -120,10 +123,12 @@ class Hearing:
     async def _sweep(self) -> None:
         """Stop to hear what nobody came back to, until nothing is left of that."""
         time = asyncio.get_running_loop().time
-        while self._lingering:
-            await asyncio.sleep(max(next(iter(self._lingering.values())).until - time(), 0))
-            await self._forget([key for key, ear in self._lingering.items() if ear.until <= time()])
-        self._sweeping = None
+        try:
+            while self._lingering:
+                await asyncio.sleep(max(next(iter(self._lingering.values())).until - time(), 0))
+                await self._forget([key for key, ear in self._lingering.items() if ear.until <= time()])
+        finally:
+            self._sweeping = None
 
     async def _forget(self, sessions: Iterable[bytes]) -> None:
         needless: list[Listener] = []

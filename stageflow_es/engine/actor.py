@@ -16,10 +16,10 @@ from stageflow_es.engine.inbox import BusItem, FireItem, Item, ReportItem, refus
 from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import Refused, Unanswered, WrongSequence
 from stageflow_es.engine.refusing import publish_rejection
-from stageflow_es.engine.setbacks import FRAMES, Setbacks
+from stageflow_es.engine.setbacks import Setbacks
 from stageflow_es.engine.workers import Workers
 from stageflow_es.errors import Problem
-from stageflow_es.log import logger
+from stageflow_es.log import FRAMES, logger
 from stageflow_es.session import Refused as NoSession
 from stageflow_es.session import State, decide, seal
 from stageflow_es.session import commands as cmd

@@ -17,7 +17,7 @@ import msgspec
 from stageflow_es.engine.inbox import Item, ReportItem
 from stageflow_es.engine.ports import Refused, Unanswered
 from stageflow_es.errors import Bug
-from stageflow_es.log import logger
+from stageflow_es.log import FRAMES, logger
 from stageflow_es.session import commands as cmd
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ LONGEST_PAUSE = 30.0
 LONGEST_DOUBT = 1.0
 HOPELESS = 3
 """Faults in a row, after which what leads to the next is given up."""
-FRAMES = -8
-"""Of a fault of ours, the innermost frames that are logged, without the values in them."""
 
 
 class Setbacks(msgspec.Struct, eq=False):

@@ -124,6 +124,20 @@ async def test_what_was_said_last_is_not_known_when_the_connection_was_lost_sinc
     await hearing.close()
 
 
+async def test_who_still_listens_when_all_is_closed_ends_in_peace_and_others_can_begin(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_hearing, "LINGER", 0)
+    hearing = Hearing(connection, NAMES)
+    ear = await Ear(hearing, "s").begin()
+    (await Ear(hearing, "t").begin()).end()
+    await hearing.close()
+    ear.end()
+    (await Ear(hearing, "s").begin()).end()
+    await swept(hearing)
+    assert not connection.listeners
+
+
 async def test_those_nobody_wants_any_more_are_not_many(connection: Connection) -> None:
     hearing = Hearing(connection, NAMES)
     for number in range(2 * MANY):
