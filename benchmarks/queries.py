@@ -79,6 +79,7 @@ def _of_sessions(sessions: int) -> dict[str, list[Question]]:
         "its history": [("session.history", {"session": session}) for session in some],
         "its history from an event on": [("session.history", {"session": session, "from": 6}) for session in some],
         "the history of one that is not there": [("session.history", {"session": f"no-{session}"}) for session in some],
+        "how many there are": [("session.count", {})],
         "health": [("health", {})],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from stageflow_es.cli.console import as_json, plain
 from stageflow_es.session import events as ev
 
 if TYPE_CHECKING:
-    from stageflow_es.client import SessionInfo, UnknownEvent
+    from stageflow_es.client import SessionCounts, SessionInfo, UnknownEvent
     from stageflow_es.engine.vitals import Vitals
     from stageflow_es.projection.state_view import StateView
     from stageflow_es.session.verify import Broken, Verified
@@ -179,6 +180,18 @@ def session_table(rows: list[SessionInfo]) -> Table:
             plain(", ".join(row.waiting_for)),
             _minute(row.started_at),
         )
+    return table
+
+
+def count_table(counts: SessionCounts, statuses: Sequence[str]) -> Table:
+    """How many sessions have which status: pipelines, one a line, and all sessions in the last one."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("PIPELINE", no_wrap=True)
+    for name in (*statuses, "sum"):
+        table.add_column(name.upper(), no_wrap=True, justify="right")
+    lines = [(plain(one.pipeline or "(no name)"), one.sessions) for one in counts.pipelines]
+    for name, sessions in [*lines, ("all", counts.sessions)]:
+        table.add_row(name, *(str(sessions.get(one, 0)) for one in statuses), str(sum(sessions.values())))
     return table
 
 

@@ -30,7 +30,7 @@ from stageflow_es.client.connecting import connect
 from stageflow_es.client.follow import UnknownEvent
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.outcome import Outcome
-from stageflow_es.client.queries import QueryRefused, SessionInfo
+from stageflow_es.client.queries import PipelineCounts, QueryRefused, SessionCounts, SessionInfo
 from stageflow_es.client.selection import Selection
 
 __all__ = [
@@ -41,8 +41,10 @@ __all__ = [
     "Client",
     "NotArchived",
     "Outcome",
+    "PipelineCounts",
     "QueryRefused",
     "Selection",
+    "SessionCounts",
     "SessionHandle",
     "SessionInfo",
     "UnknownEvent",

@@ -30,7 +30,7 @@ from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
-from stageflow_es.client.queries import Queries, SessionInfo, askable
+from stageflow_es.client.queries import Queries, SessionCounts, SessionInfo, askable
 from stageflow_es.client.selection import Selection, runs, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
@@ -165,6 +165,14 @@ class Client:
             cursor = found.cursor
             if cursor is None:
                 return
+
+    async def counts(self, pipeline: str | None = None, *, limit: int = 50) -> SessionCounts:
+        """How many sessions have which status, as the projection has them: all, or those of one pipeline by its name;
+        and by pipeline, for up to `limit` (500 at most) of those with most sessions.
+
+        Raises OperatorError when no query service answers.
+        """
+        return await self.queries.counts(pipeline=pipeline, limit=limit)
 
     def select(self, wanted: Selection) -> AsyncGenerator[SessionInfo]:
         """The sessions of a selection, as the projection has them. Raises OperatorError when no query service

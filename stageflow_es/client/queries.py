@@ -62,6 +62,24 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
 
 
+class PipelineCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The sessions of one pipeline by status, those that have any. `pipeline` None: of all definitions without a
+    name."""
+
+    pipeline: str | None = None
+    sessions: dict[str, int] = {}
+
+
+class SessionCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """All sessions by status, and the pipelines that have most of them. `more`: pipelines that are not listed.
+    `seq`: the stream sequence as of which that is so."""
+
+    seq: int
+    sessions: dict[str, int]
+    pipelines: list[PipelineCounts]
+    more: int = 0
+
+
 class _History(msgspec.Struct, frozen=True, kw_only=True):
     events: list[msgspec.Raw]
     next: int | None = None
@@ -104,6 +122,10 @@ class Queries:
     async def sessions(self, **wanted: Any) -> SessionPage:
         """One page of sessions: `status`, `pipeline`, `label`, `limit`, `cursor`."""
         return msgspec.json.decode(await self.ask("session.list", **wanted), type=SessionPage)
+
+    async def counts(self, **wanted: Any) -> SessionCounts:
+        """How many sessions have which status: `pipeline`, `limit`."""
+        return msgspec.json.decode(await self.ask("session.count", **wanted), type=SessionCounts)
 
     async def history(self, session: str, start: int, limit: int) -> list[msgspec.Raw]:
         """Events from number `start` on, as they are stored."""

@@ -23,6 +23,11 @@ _QUERIES = {
         {"status": "string", "pipeline": "string", "label": "string", "limit": "integer", "cursor": "string"},
         "SessionPage",
     ),
+    "session.count": (
+        "How many sessions have which status, by pipeline.",
+        {"pipeline": "string", "limit": "integer"},
+        "SessionCounts",
+    ),
     "session.history": (
         "A session's events, as they are stored.",
         {"session": "string", "from": "integer", "limit": "integer"},

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from stageflow_es.client.queries import SessionInfo, SessionPage
+from stageflow_es.client.queries import SessionCounts, SessionInfo, SessionPage
 from stageflow_es.docs.asyncapi import asyncapi
 from stageflow_es.pipeline.schema import pipeline_schema
 from stageflow_es.session.events import AnyEvent
@@ -39,7 +39,7 @@ def documents() -> dict[str, str]:
 
 
 _COMMANDS = (StartBody, ForkBody, InputBody, ControlBody, Rejection)
-_SNAPSHOT = (SessionInfo, SessionPage)
+_SNAPSHOT = (SessionInfo, SessionPage, SessionCounts)
 
 
 def _schema(title: str, types: Sequence[Any]) -> dict[str, Any]:

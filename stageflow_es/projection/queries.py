@@ -98,6 +98,10 @@ class Queries:
         page = ListAnswer(sessions=answers, cursor=_cursor(rows[len(answers) - 1]) if more else None)
         return msgspec.json.encode(page)
 
+    async def count(self, pipeline: str | None, limit: int) -> bytes:
+        """How many sessions have which status, by up to `limit` pipelines, those with most sessions first."""
+        return msgspec.json.encode(await self._reader.counts(pipeline, limit))
+
     async def history(self, session: str, start: int, limit: int) -> bytes:
         """Events from number `start` on."""
         events: list[msgspec.Raw] = []

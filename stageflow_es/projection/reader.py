@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from stageflow_es.projection.counts import SessionCounts, session_counts
 from stageflow_es.projection.database import Database, Unavailable, check_release
 from stageflow_es.projection.rows import BROKEN, Row
 from stageflow_es.projection.store import Checkpoint
@@ -61,6 +62,10 @@ class Reader:
         """How many sessions are broken."""
         question = "SELECT count(*) FROM sessions WHERE status = ?"
         return int(await self._database.run(lambda connection: connection.execute(question, (BROKEN,)).fetchone()[0]))
+
+    async def counts(self, pipeline: str | None, limit: int) -> SessionCounts:
+        """How many sessions have which status, all or those of one pipeline, by up to `limit` pipelines."""
+        return await self._database.run(lambda connection: session_counts(connection, pipeline, limit))
 
     async def close(self) -> None:
         await self._database.close()

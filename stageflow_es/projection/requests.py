@@ -41,6 +41,13 @@ class ListSessions(Request, frozen=True, kw_only=True):
     cursor: Text | None = None
 
 
+class CountSessions(Request, frozen=True, kw_only=True):
+    """`limit`: pipelines to list."""
+
+    pipeline: Text | None = None
+    limit: Limit = 50
+
+
 class ReadHistory(Request, frozen=True, kw_only=True, rename={"start": "from"}):
     session: SessionId
     start: Number = 1

@@ -2,6 +2,8 @@
 
     sessions    one row a session, as queries answer it; JSON where a value is more than a text
     labels      one row a session's label, with the columns lists are filtered and sorted by
+    counts      how many sessions of a pipeline have a status, where there are any. Triggers keep it: whatever changes
+                `sessions`, these are right
     snapshots   the folded state of each session at its row's version
     marks       where every so many-th event of a session is in the stream, to page through long histories; not the
                 first one, for a server that is asked for a subject's first message needs no look at other ones
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from stageflow_es.session.fold import EVOLVE_VERSION
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when tables or the meaning of a column change."""
 
 META = {"stageflow_projection": "1", "schema": str(SCHEMA_VERSION), "evolve": str(EVOLVE_VERSION)}
@@ -62,6 +64,13 @@ CREATE TABLE labels (
     PRIMARY KEY (name, value, started_at, session)
 ) WITHOUT ROWID;
 
+CREATE TABLE counts (
+    pipeline TEXT NOT NULL,  -- empty where a session's has no name
+    status TEXT NOT NULL,
+    sessions INTEGER NOT NULL,
+    PRIMARY KEY (pipeline, status)
+) WITHOUT ROWID;
+
 CREATE TABLE snapshots (session TEXT PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL);
 
 CREATE TABLE marks (
@@ -82,3 +91,22 @@ CREATE INDEX labels_by_status ON labels (name, value, status, started_at, sessio
 CREATE INDEX labels_by_pipeline ON labels (name, value, pipeline, started_at, session);
 CREATE INDEX labels_by_pipeline_and_status ON labels (name, value, pipeline, status, started_at, session);
 """
+
+# Counting over an index instead takes 15 ms with 100,000 sessions and 150 ms with a million, and nothing else is
+# answered meanwhile; the triggers take 2 us for each row.
+_ONE_MORE = """
+    INSERT INTO counts VALUES (ifnull(new.pipeline, ''), new.status, 1)
+        ON CONFLICT DO UPDATE SET sessions = sessions + 1;
+"""
+_ONE_LESS = """
+    UPDATE counts SET sessions = sessions - 1 WHERE (pipeline, status) = (ifnull(old.pipeline, ''), old.status);
+"""
+
+TRIGGERS = (
+    f"CREATE TRIGGER session_began AFTER INSERT ON sessions BEGIN {_ONE_MORE} END",
+    f"CREATE TRIGGER session_forgotten AFTER DELETE ON sessions BEGIN {_ONE_LESS} END",
+    "CREATE TRIGGER session_moved AFTER UPDATE OF status, pipeline ON sessions "
+    f"WHEN (old.status, old.pipeline) IS NOT (new.status, new.pipeline) BEGIN {_ONE_LESS} {_ONE_MORE} END",
+    "CREATE TRIGGER count_emptied AFTER UPDATE ON counts WHEN new.sessions = 0 "
+    "BEGIN DELETE FROM counts WHERE (pipeline, status) = (new.pipeline, new.status); END",
+)

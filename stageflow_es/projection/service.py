@@ -41,6 +41,7 @@ def endpoints(queries: Queries, health: Health, stages: Catalog) -> Mapping[str,
     questions: dict[str, Question] = {
         "session.get": handlers.get,
         "session.list": handlers.list,
+        "session.count": handlers.count,
         "session.history": handlers.history,
         "session.state": handlers.state,
         "session.snapshot": handlers.snapshot,
@@ -67,6 +68,10 @@ class _Endpoints:
         label = (name, value) if wanted.label is not None else None
         filter_ = Filter(status=wanted.status, pipeline=wanted.pipeline, label=label)
         return await self._queries.list(filter_, wanted.limit, wanted.cursor)
+
+    async def count(self, body: bytes) -> bytes:
+        wanted = ask.parse(body, ask.CountSessions)
+        return await self._queries.count(wanted.pipeline, wanted.limit)
 
     async def history(self, body: bytes) -> bytes:
         wanted = ask.parse(body, ask.ReadHistory)

@@ -12,7 +12,7 @@ import msgspec
 from stageflow_es.projection.database import Database, Unavailable, check_release
 from stageflow_es.projection.folding import Change
 from stageflow_es.projection.rows import BROKEN, Row
-from stageflow_es.projection.schema import INDEXES, META, TABLES
+from stageflow_es.projection.schema import INDEXES, META, TABLES, TRIGGERS
 from stageflow_es.projection.upsert import Upsert
 
 _AT_ONCE = 500
@@ -107,7 +107,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
         if check_release(connection, path):  # another process was faster
             return
-        for statement in f"{TABLES} {INDEXES}".split(";"):
+        for statement in (*f"{TABLES} {INDEXES}".split(";"), *TRIGGERS):
             connection.execute(statement)
         connection.executemany("INSERT INTO meta VALUES (?, ?)", META.items())
 

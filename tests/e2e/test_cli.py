@@ -165,6 +165,9 @@ def test_a_session_is_shown_and_listed(run: Run) -> None:
     listed = [json.loads(line) for line in run("list", "--label", "kind=shown", "--json").stdout.splitlines()]
     assert [one["session"] for one in listed] == ["shown"]
     assert "shown" in run("list", "--status", "waiting").stdout
+    counts = json.loads(run("list", "--count", "--json").stdout)
+    assert counts["sessions"]["waiting"] >= 1
+    assert run("list", "--count").stdout.splitlines()[-1].split()[0] == "all"
     assert "not found" in run("show", "nobody", code=1).stderr
 
 

@@ -118,6 +118,7 @@ def test_failed_sessions_are_retried_at_once(run: Run, tmp_path: Path) -> None:
         (["stop", "one", "--all"], "not both"),
         (["stop", "--all", "--label", "a=b"], "not both"),
         (["retry", "--where", "status=completed"], "does not apply"),
+        (["list", "--count", "--status", "failed"], "--count is by pipeline and status"),
         (["pause", "--where", "colour=red"], "the key is status, pipeline or label.NAME"),
         (["pause", "--where", "status=strange"], "no status 'strange'"),
         (["pause", "--older-than", "soon"], "is no time"),

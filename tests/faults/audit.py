@@ -220,6 +220,7 @@ _TABLES = {
     "sessions": "SELECT * FROM sessions ORDER BY session",
     "snapshots": "SELECT * FROM snapshots ORDER BY session",
     "labels": "SELECT * FROM labels ORDER BY name, value, session",
+    "counts": "SELECT * FROM counts ORDER BY 1, 2",
     "marks": "SELECT * FROM marks ORDER BY 1, 2",
     "checkpoint": "SELECT stream_created, seq FROM checkpoint",
 }

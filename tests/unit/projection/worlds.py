@@ -15,9 +15,11 @@ from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection import Projector, Store
 from stageflow_es.session import State
 from stageflow_es.session import commands as cmd
+from stageflow_es.session import events as ev
+from stageflow_es.session.fold import hash_of
 from stageflow_es.testing.scenario import Move, Scenario, completed, sent, waits
 
-TABLES = ("sessions", "labels", "snapshots", "marks")
+TABLES = ("sessions", "labels", "counts", "snapshots", "marks")
 
 STAGES = Pipeline.from_dict(
     {
@@ -49,6 +51,24 @@ def session(name: str, *moves: Move, pipeline: Pipeline = STAGES, after: float =
 
 ANSWERED = (begin(tier="gold"), waits("answer"), sent("answer", 7), completed(writes={"answer": 7}))
 """A course of a session of `STAGES`."""
+
+
+def archived(scenario: Scenario, **summary: Any) -> bytes:
+    """The event that ends a history in an archive."""
+    state = scenario.state
+    return ev.encode(
+        ev.SessionArchived(
+            session=state.session,
+            n=state.n + 1,
+            at=scenario.at,
+            prev=hash_of(scenario.history[-1]),
+            head=state.head,
+            count=state.n,
+            last_command=state.last_command,
+            export_digest="e" * 64,
+            summary=summary,
+        )
+    )
 
 
 class World:
