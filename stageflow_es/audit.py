@@ -53,7 +53,8 @@ def verify_history(
     file that cannot be read, NotAnExport for one that is no export, DefinitionError for a definition that is none.
     """
     if not isinstance(history, (str, PathLike)):
-        return verify(_events_definition(definition), history, session=session, head=head, count=count)
+        events = _events(history)
+        return verify(_events_definition(definition), events, session=session, head=head, count=count)
     pipeline = None if definition is None else _compiled(definition)
     with Path(history).open("rb") as lines:
         return verify_export(lines, pipeline=pipeline, session=session, head=head, count=count)
@@ -62,7 +63,7 @@ def verify_history(
 def export_history(events: Iterable[bytes], definition: Definition) -> Iterator[bytes]:
     """The lines of an export of a whole history, to be written to a file in this order. It is of what was stored,
     whether it verifies or not. Raises HistoryBroken when the events do not say what belongs in its header."""
-    stored = list(events)
+    stored = list(_events(events))
     try:
         last = read(stored[-1] if stored else b"")
     except Unreadable as problem:
@@ -121,8 +122,8 @@ def _fold(history: History, definition: Definition | None, at: int | None, expla
     if at is None and state.n and isinstance(verdict := finish(), Broken):
         raise HistoryBroken(verdict)
     if not state.n or at not in (None, state.n):
-        if at is not None and at < 1:
-            raise ValueError(f"there is no event {at}: they are numbered from 1")
+        if at is not None and (not isinstance(at, int) or at < 1):
+            raise ValueError(f"there is no event {at!r}: they are numbered from 1")
         raise ValueError(f"there is no event {at or 1}: the history has {state.n}")
     return state
 
@@ -133,8 +134,9 @@ def _opened(
 ) -> Iterator[tuple[Verifier, Iterator[bytes], Callable[[], Verified | Broken]]]:
     """A verifier for a history, its events, and what says in the end whether they are all there are."""
     if not isinstance(history, (str, PathLike)):
+        events = _events(history)
         verifier = Verifier(_events_definition(definition), pinned=pinned)
-        yield verifier, iter(history), verifier.finish
+        yield verifier, iter(events), verifier.finish
         return
     with Path(history).open("rb") as lines:
         try:
@@ -145,6 +147,12 @@ def _opened(
         header = export.header
         verifier = Verifier(pipeline, header.session, pinned=pinned)
         yield verifier, export.events(), partial(verifier.finish, head=header.head, count=header.count)
+
+
+def _events(history: Iterable[bytes]) -> Iterable[bytes]:
+    if isinstance(history, bytes) or not isinstance(history, Iterable):
+        raise TypeError(f"a history is the path of an export, or its events, each as stored bytes; not {history!r:.80}")
+    return history
 
 
 def _events_definition(definition: Definition | None) -> Pipeline:

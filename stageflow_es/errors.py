@@ -11,7 +11,7 @@ This module imports nothing of ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -22,6 +22,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str = ""
     message: str
     severity: str = "error"
+
+
+def in_one_line(problems: Iterable[Problem]) -> str:
+    """Problems as an exception says them, each with its place."""
+    return "; ".join(f"{one.path}: {one.message}" if one.path else one.message for one in problems)
 
 
 class StageFlowError(Exception):
@@ -43,7 +48,7 @@ class CommandRejected(StageFlowError):
     def __init__(self, problems: Sequence[Problem], command_seq: int | None = None) -> None:
         self.problems = tuple(problems)
         self.command_seq = command_seq
-        super().__init__("; ".join(problem.message for problem in self.problems) or "rejected")
+        super().__init__(in_one_line(self.problems) or "rejected")
 
 
 class StageError(StageFlowError):

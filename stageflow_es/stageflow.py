@@ -27,6 +27,10 @@ class JsonLogic:
 
     def evaluate(self, context: Context) -> Any:
         """The rule's value over a context. Raises RuleError, which is a ValueError."""
+        if not isinstance(context, Context):
+            raise TypeError(
+                f"a rule is evaluated over a Context, such as Context(payload={{...}}), not {context!r:.80}"
+            )
         return self._rule.evaluate(condition_data(context.payload))
 
     @cached_property
@@ -40,6 +44,10 @@ class Condition:
 
     if_condition: JsonLogic
     then_goto: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.if_condition, JsonLogic):
+            raise TypeError(f"the rule of a condition is a JsonLogic, not {self.if_condition!r:.80}")
 
     def to_dict(self) -> dict[str, Any]:
         return {"if": self.if_condition.condition, "then": self.then_goto}
@@ -68,6 +76,8 @@ class Node:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Node:
         """The node a definition describes. Raises ValueError for an unknown type, stage or field."""
+        if not isinstance(data, Mapping):
+            raise ValueError(f"a node of a definition is an object, not {data!r:.80}")
         kind = _KINDS.get(str(data.get("type")))
         if kind is None:
             raise ValueError(f"unknown node type {data.get('type')!r}: it is one of {', '.join(_KINDS)}")
@@ -102,6 +112,15 @@ class StageNode(Node):
         return get_stage(self.stage)
 
 
+def _condition(given: Any) -> Condition:
+    """A condition as it is given: as one, or as a definition has it."""
+    if isinstance(given, Condition):
+        return given
+    if not (isinstance(given, dict) and given.keys() >= {"if", "then"}):
+        raise ValueError(f"a condition is a Condition, or an object with `if` and `then`, not {given!r:.80}")
+    return Condition(JsonLogic(given["if"]), given["then"])
+
+
 @dataclass
 class ConditionNode(Node):
     """Goes where its first truthy condition says, else to `else_goto`."""
@@ -114,10 +133,7 @@ class ConditionNode(Node):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.conditions = [
-            Condition(JsonLogic(given["if"]), given["then"]) if isinstance(given, dict) else given
-            for given in self.conditions
-        ]
+        self.conditions = [_condition(given) for given in self.conditions]
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "conditions": [condition.to_dict() for condition in self.conditions]}
@@ -194,6 +210,8 @@ class Pipeline:
         raw_json: dict[str, Any] | None = None,
         subpipelines: dict[str, Any] | None = None,
     ) -> None:
+        if not (isinstance(nodes, Sequence) and all(isinstance(node, Node) for node in nodes)):
+            raise TypeError("the nodes of a Pipeline are node objects, such as StageNode: for others see `from_dict`")
         self.entry = entry
         self.metadata = metadata or {}
         self.subpipelines = subpipelines or {}

@@ -15,7 +15,7 @@
 - `selection` which sessions an operator means, and `bulk`: one command to all of them
 - `archiving` a finished session's history into a file (`exports`), and off the bus
 - `auditing`  a stored history for whoever verifies it
-- `queries`   asking the query service
+- `queries`   asking the query service; `arguments`: what callers give that is part of no command or question
 
 Only NATS is needed: commands are published, events read from the stream where no query service answers.
 """

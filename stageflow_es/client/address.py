@@ -55,6 +55,9 @@ def resolve(
 ) -> Address:
     """The address to use. Raises OperatorError when a named context is not there or cannot be used."""
     env = os.environ if environment is None else environment
+    for given in (url, context):
+        if not isinstance(given, str | None):
+            raise OperatorError(f"a server is given as a URL, a context by its name, both as texts, not as {given!r}")
     if url:
         return Address(servers=_split(url), source="the URL given")
     if context:
@@ -91,8 +94,8 @@ def _from_context(name: str, env: Mapping[str, str]) -> Address:
         context = msgspec.json.decode(path.read_bytes(), type=_Context)
     except OSError as problem:
         raise OperatorError(f"there is no NATS context {name!r} ({path}: {problem.strerror})") from problem
-    except msgspec.MsgspecError as problem:
-        raise OperatorError(f"the NATS context {path} cannot be read: {problem}") from problem
+    except ValueError as problem:
+        raise OperatorError(f"the NATS context {str(path)!a} cannot be read: {problem}") from problem
     for field in _UNSUPPORTED:
         if getattr(context, field):
             raise OperatorError(f"the NATS context {name!r} sets {field}, which this client does not support")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
+from stageflow_es.client.arguments import places
 from stageflow_es.client.queries import SessionInfo
-from stageflow_es.errors import CommandRejected, OperatorError
+from stageflow_es.errors import CommandRejected, OperatorError, Problem
+from stageflow_es.pipeline.pointers import shown
 from stageflow_es.session.wire import ControlBody
 
 if TYPE_CHECKING:
@@ -45,6 +47,21 @@ def takes(row: SessionInfo, action: BulkAction) -> bool:
     return row.status in APPLIES[action]
 
 
+def check(action: BulkAction) -> None:
+    """Raise CommandRejected when there is no such action for many."""
+    if action not in tuple(APPLIES):
+        message = f"{shown(action)} is nothing many sessions take: that is one of {', '.join(APPLIES)}"
+        raise CommandRejected([Problem(path="/action", message=message)])
+
+
+def choose(rows: Iterable[SessionInfo], action: BulkAction) -> list[SessionInfo]:
+    """The sessions that can take the action. Raises TypeError for what are none."""
+    rows = list(rows) if isinstance(rows, Iterable) else [rows]
+    if not all(isinstance(row, SessionInfo) for row in rows):
+        raise TypeError("many sessions are given as a Selection, or as the rows that `sessions` and `select` give")
+    return [row for row in rows if takes(row, action)]
+
+
 async def control_all(
     client: Client, action: BulkAction, rows: Iterable[SessionInfo], *, reason: str | None, at_once: int
 ) -> AsyncGenerator[BulkAnswer]:
@@ -61,7 +78,7 @@ async def control_all(
             return BulkAnswer(session=row.session, outcome="unanswered", reasons=[str(silence)])
         return BulkAnswer(session=row.session, outcome="accepted")
 
-    async for answer in spread(rows, one, at_once):
+    async for answer in spread(rows, one, places(at_once)):
         yield answer
 
 

@@ -21,16 +21,17 @@ from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.archiving import Archivist
+from stageflow_es.client.arguments import places
 from stageflow_es.client.auditing import Record
 from stageflow_es.client.bulk import AT_ONCE as BULK_AT_ONCE
-from stageflow_es.client.bulk import BulkAction, BulkAnswer, control_all, takes
+from stageflow_es.client.bulk import BulkAction, BulkAnswer, check, choose, control_all
 from stageflow_es.client.commands import Sender
 from stageflow_es.client.ending import Endings
 from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
-from stageflow_es.client.queries import Queries, SessionCounts, SessionInfo, askable
+from stageflow_es.client.queries import Queries, SessionCounts, SessionInfo, askable, numbered, question
 from stageflow_es.client.selection import Selection, runs, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
@@ -93,7 +94,7 @@ class Client:
         `session`: its id, made up when not given. `id`: the command's idempotency key; a start sent again under the
         same key and session starts nothing twice. Raises CommandRejected with every problem of the definition.
         """
-        handle = self.session(session or token_hex(10))
+        handle = self.session(token_hex(10) if session is None else session)
         body = StartBody(pipeline=_document(pipeline), payload=_object(payload), labels=_object(labels), paused=paused)
         await self.send("start", handle.id, body, id=id, wait=wait)
         return handle
@@ -103,10 +104,13 @@ class Client:
 
         Raises what the first that failed raised; those already sent are not taken back.
         """
-        places = asyncio.Semaphore(at_once)
+        starts = list(starts) if isinstance(starts, Iterable) else [starts]
+        if not all(isinstance(one, Mapping) for one in starts):
+            raise TypeError("start_many takes a list with the arguments of each `start`, such as [{'pipeline': ...}]")
+        free = asyncio.Semaphore(places(at_once))
 
         async def one(arguments: Mapping[str, Any]) -> SessionHandle:
-            async with places:
+            async with free:
                 return await self.start(**arguments)
 
         return list(await asyncio.gather(*map(one, starts)))
@@ -130,7 +134,7 @@ class Client:
         `pipeline`: go on under another definition, in which all nodes in progress have to be; `payload`: keys of the
         context to replace; `labels` are added to the source's. The rest is as for `start`. Raises CommandRejected.
         """
-        handle = self.session(session or token_hex(10))
+        handle = self.session(token_hex(10) if session is None else session)
         body = ForkBody(
             fork=ForkPoint(session=source, at=at),
             pipeline=_document(pipeline),
@@ -190,10 +194,11 @@ class Client:
         """Pause, resume, stop or retry every session of a selection that can take it; the answers as they come.
 
         Sessions that cannot take it (see `bulk.APPLIES`) are left alone. Repeated, it acts on no session twice at the
-        same version. Ended early, what was not sent is not sent.
+        same version. Ended early, what was not sent is not sent. Raises CommandRejected for another action.
         """
-        rows = [row async for row in select(self, wanted)] if isinstance(wanted, Selection) else list(wanted)
-        chosen = [row for row in rows if takes(row, action)]
+        check(action)
+        rows = [row async for row in select(self, wanted)] if isinstance(wanted, Selection) else wanted
+        chosen = choose(rows, action)
         async with aclosing(control_all(self, action, chosen, reason=reason, at_once=at_once)) as answers:
             async for answer in answers:
                 yield answer
@@ -233,7 +238,9 @@ class Client:
         return await self.definitions.names()
 
     async def definition(self, reference: str) -> dict[str, Any] | None:
-        """The document of `name`, `name@digest` (or the digest's beginning), or of a bare digest; None: unknown."""
+        """The document of `name`, `name@digest` (or the digest's beginning), or of a bare digest; None: unknown. Raises
+        QueryRefused for what is no text."""
+        question("pipeline.get", pipeline=reference)
         name, _, wanted = reference.partition("@")
         if wanted:
             versions = [digest for digest in await self.definitions.versions(name) if digest.startswith(wanted)]
@@ -268,7 +275,9 @@ class Client:
 
     def follow(self, session: str, start: int, follow_on: bool) -> AsyncGenerator[bytes]:
         """A session's events from number `start` on. Raises QueryRefused for an id that is none, as all that reads."""
-        follower = Follower(self.link, self.names, self.queries, askable(session), start=start, follow_on=follow_on)
+        follower = Follower(
+            self.link, self.names, self.queries, askable(session), start=numbered(start), follow_on=follow_on
+        )
         return follower.events()
 
     async def end_of(self, session: str) -> bytes | None:
@@ -281,7 +290,7 @@ class Client:
 
     def journal(self, session: str, start: int = 1) -> Journal:
         """A reader of a session's stored events."""
-        return Journal(self.link, self.names, self.queries, askable(session), start)
+        return Journal(self.link, self.names, self.queries, askable(session), numbered(start))
 
 
 def _document(pipeline: Definition | None) -> Any:

@@ -70,7 +70,7 @@ class Sender:
         nothing within `timeout` seconds.
         """
         data = _checked(kind, session, body)
-        key = _checked_id(id) if id else f"{session}-{token_hex(8)}"
+        key = f"{session}-{token_hex(8)}" if id is None else _checked_id(id)
         if not wait:
             return await self._store(kind, session, data, key, timeout)
         watch = _Watch(self._link, self._names, self._queries, session)
@@ -197,8 +197,9 @@ def _checked(kind: CommandKind, session: str, body: msgspec.Struct) -> bytes:
 
 def _checked_id(id: str) -> str:
     """The command's id, which goes into a line of its message's header. Raises CommandRejected."""
-    if not is_text(id) or any(char < " " or char == "\x7f" for char in id):
-        raise CommandRejected([Problem(message=f"a command's id is text without control characters, not {id!a:.80}")])
+    if not is_text(id) or not id or any(char < " " or char == "\x7f" for char in id):
+        message = f"a command's id is text that is not empty, without control characters, not {id!a:.80}"
+        raise CommandRejected([Problem(message=message)])
     return id
 
 

@@ -10,6 +10,7 @@ from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
 from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.arguments import seconds
 from stageflow_es.client.client import ANSWER_WITHIN, Client
 from stageflow_es.errors import OperatorError
 
@@ -35,6 +36,7 @@ def connect(
     (`user`, `password`, `token`, `user_credentials`, `tls`, ...). Raises OperatorError when no server answers,
     or the prefix is none.
     """
+    timeout, connect_within = seconds("timeout", timeout), seconds("connect_within", connect_within)
 
     async def open_client() -> Client:
         BusSettings(prefix=prefix)  # a blank in it would be a command to the server

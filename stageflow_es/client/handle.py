@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stageflow_es.client.arguments import seconds
 from stageflow_es.client.auditing import Record
 from stageflow_es.client.follow import FINAL, UnknownEvent, decode, type_of
 from stageflow_es.client.outcome import Outcome, outcome_of
@@ -100,7 +101,7 @@ class SessionHandle:
 
     async def result(self, timeout: float | None = None) -> Outcome:
         """Wait for the end. Raises SessionFailed when the session fails, TimeoutError after `timeout` seconds."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(None if timeout is None else seconds("timeout", timeout)):
             last = await self._client.end_of(self.id) or await self._followed()
         outcome = outcome_of(decode(last))
         assert outcome is not None

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from stageflow_es.bus.jetstream.link import Denied, Link
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import Unanswered
-from stageflow_es.errors import OperatorError, Problem, StageFlowError
+from stageflow_es.errors import OperatorError, Problem, StageFlowError, in_one_line
 from stageflow_es.session.ids import is_session_id, not_an_id
+from stageflow_es.session.questions import QUESTIONS, ReadHistory, problem_of
 
 BAD, NOT_FOUND = 400, 404
+
+T = TypeVar("T")
 
 
 class NoQueries(OperatorError):
@@ -25,15 +28,41 @@ class QueryRefused(StageFlowError):
     def __init__(self, code: int, problems: list[Problem]) -> None:
         self.code = code
         self.problems = tuple(problems)
-        super().__init__("; ".join(problem.message for problem in problems) or f"refused with code {code}")
+        super().__init__(in_one_line(self.problems) or f"refused with code {code}")
 
 
 def askable(session: str) -> str:
     """The session id itself. Raises QueryRefused when it is none: as a part of a subject, `*` would mean every session
     there is."""
-    if not is_session_id(session):
+    if not isinstance(session, str) or not is_session_id(session):
         raise QueryRefused(BAD, [Problem(path="/session", message=not_an_id(session))])
     return session
+
+
+def numbered(n: int) -> int:
+    """The number of an event itself. Raises QueryRefused when it can be none's."""
+    return checked({"session": "-", "from": n}, ReadHistory).start
+
+
+def checked(value: Any, type: type[T]) -> T:
+    """A value as what it has to be. Raises QueryRefused."""
+    try:
+        return msgspec.convert(value, type)
+    except msgspec.ValidationError as problem:
+        raise QueryRefused(BAD, [problem_of(problem)]) from None
+    except ValueError as problem:  # it could not even be shown
+        raise QueryRefused(BAD, [Problem(message=f"this is no question: {problem}")]) from None
+
+
+def question(name: str, **fields: Any) -> bytes:
+    """The body that asks on `<prefix>.query.<name>`; fields that are None are left out. Raises QueryRefused for what
+    the service would refuse whatever it has."""
+    given = {key: value for key, value in fields.items() if value is not None}
+    checked(given, QUESTIONS[name])
+    try:
+        return msgspec.json.encode(given)
+    except UnicodeEncodeError as problem:
+        raise QueryRefused(BAD, [Problem(message=f"the question is not JSON: {problem}")]) from None
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +123,7 @@ class Queries:
 
     async def ask(self, name: str, **fields: Any) -> bytes:
         """The JSON answer to `<prefix>.query.<name>`; fields that are None are left out."""
-        body = msgspec.json.encode({key: value for key, value in fields.items() if value is not None})
+        body = question(name, **fields)
         subject = f"{self._prefix}.query.{name}"
         try:
             answer = await self._link.request(subject, body)

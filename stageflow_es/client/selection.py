@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from stageflow_es.client.queries import SessionInfo
+from stageflow_es.client.queries import BAD, QueryRefused, SessionInfo, checked
+from stageflow_es.errors import Problem
 
 if TYPE_CHECKING:
     from stageflow_es.client.client import Client
@@ -67,8 +68,17 @@ def last_seen(row: SessionInfo) -> datetime:
     return datetime.fromisoformat(moment) if moment else datetime.now(UTC)
 
 
+def _check(wanted: Selection) -> None:
+    if not isinstance(wanted, Selection):
+        message = f"sessions are selected by a Selection, such as Selection(status='failed'), not by {wanted!r:.80}"
+        raise QueryRefused(BAD, [Problem(message=message)])
+    checked(msgspec.structs.asdict(wanted), Selection)
+
+
 async def select(client: Client, wanted: Selection) -> AsyncGenerator[SessionInfo]:
-    """The sessions, the latest started first. Raises OperatorError when no query service answers."""
+    """The sessions, the latest started first. Raises QueryRefused for what is no selection, and OperatorError when no
+    query service answers."""
+    _check(wanted)
     now = datetime.now(UTC)
     label = next((f"{name}={value}" for name, value in wanted.labels.items()), None)
     rows = client.sessions(status=wanted.status, pipeline=wanted.pipeline, label=label, page=PAGE)

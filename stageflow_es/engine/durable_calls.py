@@ -79,7 +79,7 @@ class DurableCalls:
 
     async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:
         if timeout is not None:
-            timeout = _seconds(timeout, "the timeout of a wait")
+            timeout = number_of_seconds(timeout, "the timeout of a wait")
         key, record = self._call("wait", type_)
         if record is None:
             if not type_:
@@ -90,7 +90,7 @@ class DurableCalls:
         return copy(value) if isinstance(value, dict) else None
 
     async def sleep(self, seconds: float) -> None:
-        seconds = _seconds(seconds, "the time to sleep")
+        seconds = number_of_seconds(seconds, "the time to sleep")
         key, record = self._call("sleep", "")
         if record is None:
             await self._durably(cmd.StartSleep, key=key, seconds=seconds, alone=self._live.alone())
@@ -168,7 +168,7 @@ class DurableCalls:
             worker.may_park()
 
 
-def _seconds(given: Any, what: str) -> float:
+def number_of_seconds(given: Any, what: str) -> float:
     """A number of seconds as it can be recorded; however long, it is a number."""
     try:
         seconds = float(given)

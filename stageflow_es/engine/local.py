@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stageflow_es.engine.actor import Actor
+from stageflow_es.engine.durable_calls import number_of_seconds
 from stageflow_es.engine.listeners import Listeners
 from stageflow_es.engine.local_commands import LocalCommands
 from stageflow_es.engine.local_host import LocalHost
@@ -22,6 +23,8 @@ from stageflow_es.engine.stage_view import latest, plain
 from stageflow_es.errors import CommandRejected, DefinitionError, MissingArtifact, Problem, SessionFailed, StageError
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
 from stageflow_es.pipeline import StageNode
+from stageflow_es.pipeline.pointers import shown
+from stageflow_es.pipeline.values import is_text
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
 from stageflow_es.session.state import State
@@ -61,11 +64,13 @@ class Session:
         context: Context | None = None,
         event_handler: Callable[[Event], None] | None = None,
     ) -> None:
+        _check_kinds(id, pipeline, context)
+        _check_handler(event_handler)
         self._pinned = pipeline.compiled if isinstance(pipeline, Pipeline) else pipeline
         _check_stages(self._pinned)
         self.id = id
         self.pipeline = pipeline
-        self._context = context or Context()
+        self._context = Context() if context is None else context
         self._shown = 0
         self._host = LocalHost(id, event_handler)
         self._actor = Actor(id, self._host)
@@ -129,8 +134,7 @@ class Session:
 
         One of type `command` steers (`{"name": "stop"}`); if that is refused, an event says so, as in StageFlow.
         """
-        if not isinstance(type_, str) or not type_:
-            raise CommandRejected([Problem(path="/type", message=INPUT_TYPE)])
+        _check_type(type_)
         entry = {"type": type_, "payload": _json(payload, "the payload")}
         if type_ == "command":
             self._steer(entry["payload"])
@@ -157,6 +161,8 @@ class Session:
     async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None:
         """Wait, beside the pipeline, for an input of a type: one that nobody took yet or the next one; None after
         `timeout` seconds. The pipeline gets it all the same."""
+        _check_type(type_)
+        timeout = None if timeout is None else number_of_seconds(timeout, "the timeout of a wait")
         kept = self._listeners.kept(type_)
         if kept is not None:
             return kept
@@ -178,6 +184,7 @@ class Session:
 
     @event_handler.setter
     def event_handler(self, handler: Callable[[Event], None] | None) -> None:
+        _check_handler(handler)
         self._host.told_to(handler)
 
     async def pause(self) -> None:
@@ -197,6 +204,8 @@ class Session:
 
     async def skip(self, scope: str | None = None) -> None:
         """Skip the active stage, or the one in `scope`. Raises CommandRejected when it cannot be skipped."""
+        if not (scope in (None, "") or _is_name(scope)):
+            raise CommandRejected([Problem(path="/scope", message=f"a scope is named by a text, not {shown(scope)}")])
         self._accepted(self._control("skip", scope))
         self._after_sending()
 
@@ -283,17 +292,22 @@ class Session:
     ) -> Session:
         """A session that goes on from a snapshot; a finished one stays finished. One of StageFlow's own has no more
         than a node and a context to go on from. Raises ValueError on another's, and when there is no pipeline."""
+        if not isinstance(snapshot, dict):
+            raise ValueError(f"a snapshot is the object that `snapshot` gave, not {snapshot!r:.80}")
         if pipeline is None and not snapshot.get("pipeline"):
             raise ValueError("the snapshot has no pipeline: give one")
-        pipeline = pipeline or Pipeline.from_dict(snapshot["pipeline"])
+        pipeline = Pipeline.from_dict(snapshot["pipeline"]) if pipeline is None else pipeline
         if "state" not in snapshot and snapshot.get("current_node_id"):
             pipeline = Pipeline.from_dict({**_definition(pipeline), "entry": snapshot["current_node_id"]})
-        session = cls(snapshot["session_id"], pipeline, Context(payload=snapshot.get("context")), event_handler)
-        state = restored(snapshot, session._pinned) or session._state
-        history = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
-        inputs = [] if snapshot.get("early") else copy(snapshot.get("input_history", []))
-        session._host.adopt(state, history, inputs)
-        session._commands.restore(snapshot)
+        session = cls(snapshot.get("session_id", ""), pipeline, Context(payload=snapshot.get("context")), event_handler)
+        try:
+            state = restored(snapshot, session._pinned) or session._state
+            history = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
+            inputs = [] if snapshot.get("early") else copy(snapshot.get("input_history", []))
+            session._host.adopt(state, history, inputs)
+            session._commands.restore(snapshot)
+        except (AttributeError, KeyError, TypeError) as problem:
+            raise ValueError(f"this is no snapshot of a session: {problem}") from problem
         return session
 
 
@@ -303,6 +317,32 @@ def _nobody(event: Event) -> None:
 
 def _definition(pipeline: Pipeline | CompiledPipeline) -> dict[str, Any]:
     return pipeline.raw_json if isinstance(pipeline, Pipeline) else pipeline.raw
+
+
+def _check_kinds(id: str, pipeline: Pipeline | CompiledPipeline, context: Context | None) -> None:
+    """Raise for what would come out as something else once the session runs."""
+    if not _is_name(id):
+        raise ValueError(f"a session's id is a text that is not empty, not {id!a:.80}")
+    if not isinstance(pipeline, Pipeline | CompiledPipeline):
+        raise TypeError(f"a session runs a pipeline, such as Pipeline.from_dict gives, and not {pipeline!r:.80}")
+    if not isinstance(context, Context | None):
+        raise TypeError(f"a session's context is a Context, such as Context(payload={{...}}), not {context!r:.80}")
+
+
+def _check_handler(handler: object) -> None:
+    if not (handler is None or callable(handler)):
+        raise TypeError(f"an event handler is called with every event, and {handler!r:.80} cannot be called")
+
+
+def _is_name(given: Any) -> bool:
+    """Whether it is a text that is not empty; enumerations may have texts as their members."""
+    return isinstance(given, str) and bool(given) and is_text(given[:])
+
+
+def _check_type(type_: str) -> None:
+    """Raise CommandRejected for what is no type of an input."""
+    if not _is_name(type_):
+        raise CommandRejected([Problem(path="/type", message=INPUT_TYPE)])
 
 
 def _json(value: Any, what: str) -> Any:

@@ -146,5 +146,5 @@ class Pipeline:
 def _decode(data: bytes | str) -> Any:
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError) as problem:
         raise DefinitionError([Problem(message=f"this is not JSON: {problem}")]) from problem

@@ -9,8 +9,7 @@ schema       the tables; `rows` makes a row of a state
 rebuild      making all of it anew, beside what is in use
 reader       what queries read from the tables; `counts` is how many sessions have which status
 queries      the questions; `state_view` is a readable state, `health` whether the projection keeps up
-requests     the questions as JSON bodies
-service      endpoints by subject, for whatever serves them
+service      endpoints by subject, for whatever serves them; the questions' bodies are `session.questions`
 """
 
 from stageflow_es.projection.database import Damaged, Outdated, Unavailable

@@ -6,6 +6,7 @@ Whatever happens becomes an `Answer`: faults of the asker with their problems, o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -13,13 +14,18 @@ from stageflow_es.engine.ports import BusError
 from stageflow_es.errors import OperatorError, Problem
 from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog
-from stageflow_es.projection import requests as ask
 from stageflow_es.projection.database import Unavailable
 from stageflow_es.projection.health import Health
 from stageflow_es.projection.queries import Queries, QueryProblem
 from stageflow_es.projection.reader import Filter
+from stageflow_es.session import questions as ask
 
 log = logger(__name__)
+
+LARGEST = 64 * 1024
+"""Bytes of a question."""
+
+T = TypeVar("T", bound=ask.Question)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -60,44 +66,54 @@ class _Endpoints:
         self._stages = stages
 
     async def get(self, body: bytes) -> bytes:
-        return await self._queries.get(ask.parse(body, ask.OneSession).session)
+        return await self._queries.get(_asked(body, ask.OneSession).session)
 
     async def list(self, body: bytes) -> bytes:
-        wanted = ask.parse(body, ask.ListSessions)
+        wanted = _asked(body, ask.ListSessions)
         name, _, value = (wanted.label or "").partition("=")
         label = (name, value) if wanted.label is not None else None
         filter_ = Filter(status=wanted.status, pipeline=wanted.pipeline, label=label)
         return await self._queries.list(filter_, wanted.limit, wanted.cursor)
 
     async def count(self, body: bytes) -> bytes:
-        wanted = ask.parse(body, ask.CountSessions)
+        wanted = _asked(body, ask.CountSessions)
         return await self._queries.count(wanted.pipeline, wanted.limit)
 
     async def history(self, body: bytes) -> bytes:
-        wanted = ask.parse(body, ask.ReadHistory)
+        wanted = _asked(body, ask.ReadHistory)
         return await self._queries.history(wanted.session, wanted.start, wanted.limit)
 
     async def state(self, body: bytes) -> bytes:
-        wanted = ask.parse(body, ask.ReadState)
+        wanted = _asked(body, ask.ReadState)
         return await self._queries.state(wanted.session, wanted.at)
 
     async def snapshot(self, body: bytes) -> bytes:
-        return await self._queries.snapshot(ask.parse(body, ask.OneSession).session)
+        return await self._queries.snapshot(_asked(body, ask.OneSession).session)
 
     async def pipeline(self, body: bytes) -> bytes:
-        return await self._queries.pipeline(ask.parse(body, ask.OnePipeline).pipeline)
+        return await self._queries.pipeline(_asked(body, ask.OnePipeline).pipeline)
 
     async def pipelines(self, body: bytes) -> bytes:
-        ask.parse(body, ask.Nothing)
+        _asked(body, ask.Nothing)
         return await self._queries.pipelines()
 
     async def stages(self, body: bytes) -> bytes:
-        ask.parse(body, ask.Nothing)
+        _asked(body, ask.Nothing)
         return msgspec.json.encode({"stages": [spec for _, spec in sorted(self._stages.items())]})
 
     async def health(self, body: bytes) -> bytes:
-        ask.parse(body, ask.Nothing)
+        _asked(body, ask.Nothing)
         return msgspec.json.encode(await self._health.report())
+
+
+def _asked(body: bytes, type: type[T]) -> T:
+    """A question from its body. Raises QueryProblem."""
+    if len(body) > LARGEST:
+        raise QueryProblem(413, f"a question has at most {LARGEST:,} bytes, this one has {len(body):,}")
+    question = ask.parse_question(body, type)
+    if isinstance(question, list):
+        raise QueryProblem(400, question[0].message, question[0].path)
+    return question
 
 
 def _answering(name: str, question: Question) -> Handler:

@@ -3,6 +3,7 @@
     commands     what may be asked: from the bus, from a timer, from a stage run
     ids          what a session's id may be
     wire         the same as JSON bodies anyone may send, and the rejection that answers a bad one
+    questions    what anyone may ask, as JSON bodies
     decide       which event follows; `control`, `inputs` and `runs` hold the parts for those commands
     transitions  what is due with no command at all: conditions, joins, failures carried upward
     events       what happened: the stored types and their bytes

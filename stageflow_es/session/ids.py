@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from stageflow_es.pipeline.pointers import shown
+
 SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """An id, whole."""
 
@@ -18,4 +20,4 @@ def is_session_id(session: str) -> bool:
 
 def not_an_id(session: object) -> str:
     """What to say of an id that is none."""
-    return f"session id {str(session)[:80]!r} is not {RULE}"
+    return f"session id {shown(session)} is not {RULE}"

@@ -27,6 +27,8 @@ class Unreadable(ValueError):
 
 def read(data: bytes) -> ev.AnyEvent:
     """The event in some bytes, whoever wrote them. Raises Unreadable and nothing else."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise Unreadable(f"events are taken as they are stored, as bytes: this is a {type(data).__name__}")
     try:
         return ev.decode(data)
     except (ValueError, RecursionError) as problem:

@@ -119,8 +119,8 @@ class Verifier:
         if state.n == 0:
             return self._broken("tail", "there are no events")
         if count is not None and state.n != count:
-            message = f"the history ends with event {state.n}, and is said to have {count}"
-            return self._broken("tail", message, n=min(state.n, count) + 1)
+            message = f"the history ends with event {state.n}, and is said to have {count!r}"
+            return self._broken("tail", message, n=(min(state.n, count) if isinstance(count, int) else state.n) + 1)
         if head is not None and state.head != head:
             message = f"the hash of the last event is {state.head}, and is said to be {_short(head)}"
             return self._broken("tail", message, n=state.n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stageflow_es.session.paths import MISSING, Frame, copy, parse, read
@@ -33,6 +34,8 @@ class Context:
     """A context of one's own. Paths mean what they mean in a pipeline (see `session.paths`)."""
 
     def __init__(self, payload: dict[str, Any] | None = None) -> None:
+        if not isinstance(payload, Mapping | None):
+            raise TypeError(f"a context's payload is an object, as a dict has it, and not {payload!r:.80}")
         self.payload = DotDict(copy(dict(payload or {})))
 
     def get(self, path: str, default: Any = None) -> Any:

@@ -46,7 +46,7 @@ def _origin(stage: type[BaseStage]) -> tuple[str, str]:
 
 def get_stage(name: str) -> type[BaseStage]:
     """The class registered under a name. Raises ValueError when there is none."""
-    if name not in _stages:
+    if not isinstance(name, str) or name not in _stages:
         raise ValueError(f"no stage {name!r} is registered")
     return _stages[name]
 

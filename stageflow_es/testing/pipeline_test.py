@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stageflow_es.engine.durable_calls import number_of_seconds
 from stageflow_es.engine.local import Session, SessionResult
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
 from stageflow_es.session import events as ev
@@ -77,6 +78,8 @@ class _Feeder:
     """Gives the inputs to the session as it comes to want them, and collects its events."""
 
     def __init__(self, inputs: Sequence[Mapping[str, Any]]) -> None:
+        if not (isinstance(inputs, Sequence) and all(isinstance(item, Mapping) and "type" in item for item in inputs)):
+            raise TypeError("the inputs of a test are a list of objects, each with a `type` and mostly a `payload`")
         self.events: list[Event] = []
         self._inputs = inputs
         self._moved = asyncio.Event()
@@ -87,7 +90,7 @@ class _Feeder:
 
     async def feed(self, session: Session) -> None:
         for item in self._inputs:
-            await asyncio.sleep(item.get("delay", 0))
+            await asyncio.sleep(number_of_seconds(item.get("delay", 0), "the delay of an input"))
             if item.get("wait_for_listener", True):
                 await self._until_wanted(session, item["type"])
             if session.outcome:

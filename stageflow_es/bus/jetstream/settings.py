@@ -58,7 +58,7 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     rejections_age: int = 7 * 24 * 3600
 
     def __post_init__(self) -> None:
-        if not _PREFIX.fullmatch(self.prefix):
+        if not (isinstance(self.prefix, str) and _PREFIX.fullmatch(self.prefix)):
             raise OperatorError(f"the bus prefix {self.prefix!r} is not made of letters, digits, '_', '-' and dots")
         for name in _COUNTS:
             if getattr(self, name) < 1:
