@@ -15,6 +15,7 @@ from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.ports import BusError, Definitions, LogRecreated
 from stageflow_es.errors import DefinitionError, OperatorError
 from stageflow_es.log import logger
+from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection.database import Unavailable, how_to_rebuild
 from stageflow_es.projection.feed import EventFeed, FeedEvent, FeedReader
 from stageflow_es.projection.folding import Change, Live
@@ -170,18 +171,28 @@ class Projector:
         if kept is not None and kept.problem is not None:
             return Live.broken(session, kept.problem)
         digest, image = (_digest_of(first), None) if kept is None else (kept.digest, kept.image)
-        if not digest:
-            return Live(session, None, image)
-        pipeline = self._library.known(digest)
-        if pipeline is not None:
-            return Live(session, pipeline, image)
         try:
-            async with asyncio.timeout(DEFINITION_WITHIN):
-                return Live(session, await self._library.by_digest(digest), image)
-        except TimeoutError:
-            raise Unavailable(f"the definition {digest} cannot be read from the bus") from None
+            pipeline = await self._pipeline(digest) if digest else None
         except (OperatorError, DefinitionError) as missing:
             return Live.lost(session, str(missing))
+        try:
+            return Live(session, pipeline, image)
+        except MemoryError:
+            raise
+        except Exception as fault:  # whatever is wrong with one session's snapshot, the others go on
+            what = f"{type(fault).__name__}: {fault}"
+            return Live.lost(session, f"its snapshot cannot be read ({what}): `stageflow rebuild` makes it anew")
+
+    async def _pipeline(self, digest: str) -> Pipeline:
+        """A definition. Raises OperatorError when there is none, DefinitionError when it is none, Unavailable."""
+        pipeline = self._library.known(digest)
+        if pipeline is not None:
+            return pipeline
+        try:
+            async with asyncio.timeout(DEFINITION_WITHIN):
+                return await self._library.by_digest(digest)
+        except TimeoutError:
+            raise Unavailable(f"the definition {digest} cannot be read from the bus") from None
 
 
 def _log_broken(changes: Sequence[Change]) -> None:

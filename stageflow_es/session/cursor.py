@@ -208,7 +208,7 @@ def iteration_frame(base: dict[str, Any], node: MapNode, item: Any, index: int) 
     frame.write(node.item_path, item)
     if node.index_path is not None:
         frame.write(node.index_path, index)
-    frame.writes = {}
+    frame.begin_journal()
     return frame
 
 

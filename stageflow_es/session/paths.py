@@ -83,16 +83,16 @@ def copy(value: Any) -> Any:
 class Frame:
     """A context: one JSON object, read and written by path.
 
-    `writes` keeps what was written since the fork when `journal` was asked for (a map's iteration does, so that a
-    snapshot can store it without the context it shares with its parent).
+    After `begin_journal` it remembers where it was written to: a map's iteration does, so that a snapshot can store that
+    without the context it shares with its parent.
     """
 
-    __slots__ = ("_owned", "root", "writes")
+    __slots__ = ("_owned", "_written", "root")
 
-    def __init__(self, root: dict[str, Any], *, journal: bool = False) -> None:
+    def __init__(self, root: dict[str, Any]) -> None:
         self.root = root
         self._owned: dict[Path, Any] = {}
-        self.writes: dict[str | int, tuple[str, Any]] | None = {} if journal else None
+        self._written: dict[Path, None] | None = None
 
     def get(self, path: str) -> Any:
         """The value at a dotted path, not copied, or MISSING. Keep it only after `share`."""
@@ -108,10 +108,10 @@ class Frame:
                 del self._owned[owned]
         return value
 
-    def fork(self, *, journal: bool = False) -> Frame:
+    def fork(self) -> Frame:
         """A frame with the same values from which neither side sees the other's later writes. Costs nothing."""
         self._owned.clear()
-        return Frame(self.root, journal=journal)
+        return Frame(self.root)
 
     def write(self, path: str, value: Any) -> None:
         """Put a value at a path. Raises PathError and changes nothing where the path cannot be written."""
@@ -126,8 +126,16 @@ class Frame:
                 raise PathError("the whole context can only be replaced by an object")
             self.root = value
             self._owned.clear()
-        if self.writes is not None:
-            self._record(path, parts, value)
+        if self._written is not None:
+            self._written = _noted(self._written, parts)
+
+    def begin_journal(self) -> None:
+        """Remember from now on where it is written to."""
+        self._written = {}
+
+    def changes(self) -> list[tuple[str, Any]]:
+        """Paths and what is there now, that lead from what it was when its journal began to what it is, in order."""
+        return [_there(self.root, path) for path in self._written or ()]
 
     def _own_root(self) -> dict[str, Any]:
         if self._owned.get(()) is not self.root:
@@ -162,13 +170,25 @@ class Frame:
             container[int(part)] = child
         return child
 
-    def _record(self, path: str, parts: Path, value: Any) -> None:
-        """Remember a write; a later write to the same path replaces it, unless a list's growth depends on the order."""
-        assert self.writes is not None
-        ordered = any(part.isdigit() for part in parts)
-        key = len(self.writes) if ordered else path
-        self.writes.pop(key, None)
-        self.writes[key] = (path, value)
+
+def _noted(written: dict[Path, None], parts: Path) -> dict[Path, None]:
+    """What was written, and now `parts` too. None of the paths is inside another, for what is at the outer one is all
+    there is to know; it stands where the first one inside it stood, so that a list grows in the order it grew in."""
+    if any(parts[:depth] in written for depth in range(len(parts) + 1)):
+        return written
+    first = next((path for path in written if path[: len(parts)] == parts), None)
+    if first is None:
+        written[parts] = None
+        return written
+    outside = (path for path in written if path == first or path[: len(parts)] != parts)
+    return dict.fromkeys(parts if path == first else path for path in outside)
+
+
+def _there(root: dict[str, Any], path: Path) -> tuple[str, Any]:
+    """A path that was written, with its value: the nearest one around it that is there, where it went with that."""
+    while (value := read(root, path)) is MISSING:
+        path = path[:-1]
+    return ".".join(("payload", *path)), value
 
 
 def _check(value: Any, parts: Path, path: str) -> None:

@@ -173,7 +173,6 @@ def image_of(state: State) -> Image:
 
 def _scope_image(scope: Scope) -> ScopeImage:
     own_root = scope.kind in ("root", "child")
-    writes = scope.frame.writes if scope.kind == "iteration" else None
     return ScopeImage(
         path=scope.path,
         kind=scope.kind,
@@ -187,7 +186,7 @@ def _scope_image(scope: Scope) -> ScopeImage:
         run=scope.run,
         join=None if scope.join is None else _join_image(scope.join),
         root=scope.frame.root if own_root else None,
-        writes=list(writes.values()) if writes else [],
+        writes=scope.frame.changes() if scope.kind == "iteration" else [],
     )
 
 

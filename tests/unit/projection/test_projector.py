@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sqlite3
 from collections.abc import Awaitable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,27 @@ async def test_a_session_whose_definition_is_nowhere_is_broken_and_the_others_ar
     assert row(world.path, "poor")["status"] == "broken"
     assert stranger.digest in row(world.path, "poor")["error"]
     assert row(world.path, "finished")["status"] == "completed"
+
+
+@pytest.mark.parametrize("image", [b"nonsense", b"[]", b'["x"'])
+async def test_a_snapshot_that_cannot_be_read_breaks_its_own_session_until_a_rebuild(
+    world: World, image: bytes
+) -> None:
+    poor, other = session("poor", *ANSWERED), session("other", *ANSWERED)
+    await world.mingle([poor, other])
+    await world.project()
+    with closing(sqlite3.connect(world.path)) as connection, connection:
+        connection.execute("UPDATE snapshots SET state = ? WHERE session = 'poor'", (image,))
+    for scenario in (poor, other):
+        known = scenario.state.n
+        scenario.when(completed("side/left"))
+        await world.append(scenario.state.session, *scenario.history[known:])
+    await world.project()
+    assert row(world.path, "poor")["status"] == "broken"
+    assert "stageflow rebuild" in row(world.path, "poor")["error"]
+    assert row(world.path, "other")["version"] == other.state.n
+    await rebuild(world.path, world.feed, world.bus.definitions)
+    assert row(world.path, "poor")["version"] == poor.state.n
 
 
 # --- archives --------------------------------------------------------------------------------------------------

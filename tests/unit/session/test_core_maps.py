@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stageflow_es.session import snapshot
 from stageflow_es.testing.scenario import Scenario, completed, event, failed, start
 
 from .nodes import END, pipeline, stage, terminal
@@ -79,3 +80,14 @@ def test_what_a_failed_item_had_written_before_does_not_leave_it() -> None:
     s.then("stage_completed", "stage_failed", event("iteration_completed", outputs={}))
     s.when(completed("m[1]", writes={"out": "whole"}), completed("m[1]"))
     assert s.context()["all"] == {"outs": [None, "whole"]}
+
+
+def test_an_iteration_comes_back_from_its_snapshot_wherever_it_wrote() -> None:
+    body = [stage("b", "c"), stage("c", "d"), stage("d", "e"), stage("e")]
+    s = Scenario(pipeline(MAP, *body, terminal())).when(start(**{"in": [1], "a": 3}))
+    for writes in ({"a": [1]}, {"a.1": 2}, {"a": 7}):
+        s.when(completed("m[0]", writes=writes))
+    image = snapshot.dump(s.state)
+    again = snapshot.load(image, s.pipeline)
+    assert again.scopes["m[0]"].frame.get("a") == 7
+    assert snapshot.dump(again) == image
