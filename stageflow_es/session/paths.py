@@ -83,8 +83,8 @@ def copy(value: Any) -> Any:
 class Frame:
     """A context: one JSON object, read and written by path.
 
-    After `begin_journal` it remembers where it was written to: a map's iteration does, so that a snapshot can store that
-    without the context it shares with its parent.
+    After `begin_journal` it remembers where it was written to: a map's iteration does, so that a snapshot can store
+    that without the context it shares with its parent.
     """
 
     __slots__ = ("_owned", "_written", "root")
