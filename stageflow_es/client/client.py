@@ -32,7 +32,7 @@ from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries, SessionCounts, SessionInfo, askable, numbered, question
-from stageflow_es.client.selection import Selection, runs, select
+from stageflow_es.client.selection import Selection, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
 from stageflow_es.errors import DefinitionError, Problem
@@ -158,14 +158,12 @@ class Client:
         Raises OperatorError when no query service answers.
         """
         cursor: str | None = None
-        name = (pipeline or "").partition("@")[0]
         while True:
             found = await self.queries.sessions(
-                status=status, pipeline=name or None, label=label, limit=page, cursor=cursor
+                status=status, pipeline=pipeline, label=label, limit=page, cursor=cursor
             )
             for row in found.sessions:
-                if runs(row, pipeline):
-                    yield row
+                yield row
             cursor = found.cursor
             if cursor is None:
                 return

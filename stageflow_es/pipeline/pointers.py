@@ -9,7 +9,7 @@ import msgspec
 
 MAX_SHOWN: Final = 80
 
-_AT_PATH: Final = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_AT_PATH: Final = re.compile(r"^(?P<message>.*?)(?: - at (?:`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 
 

@@ -85,6 +85,14 @@ class Queries:
 
     async def list(self, wanted: Filter, limit: int, cursor: str | None) -> bytes:
         """A page of sessions, the latest started first."""
+        if wanted.pipeline is not None and wanted.digest is not None:
+            found = await self._reader.versions(wanted.pipeline, wanted.digest)
+            if len(found) > 1:
+                message = (
+                    f"several versions of {wanted.pipeline!r} begin with {wanted.digest!r}: say more of the digest"
+                )
+                raise QueryProblem(400, message, "/pipeline")
+            wanted = msgspec.structs.replace(wanted, digest=found[0] if found else wanted.digest)
         rows = await self._reader.rows(wanted, None if cursor is None else _place(cursor), limit + 1)
         answers: list[msgspec.Raw] = []
         size = 0

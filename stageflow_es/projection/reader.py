@@ -24,10 +24,11 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sessions a list is of. `label`: name and value."""
+    """Which sessions a list is of. `digest`: of these versions of `pipeline`. `label`: name and value."""
 
     status: str | None = None
     pipeline: str | None = None
+    digest: str | None = None
     label: tuple[str, str] | None = None
 
 
@@ -44,6 +45,10 @@ class Reader:
     async def rows(self, wanted: Filter, after: Place | None, limit: int) -> list[Row]:
         """Up to `limit` rows behind `after`, the latest started first."""
         return await self._database.run(lambda connection: _rows(connection, wanted, after, limit))
+
+    async def versions(self, pipeline: str, digest: str) -> list[str]:
+        """The digests beginning with `digest` that sessions of a pipeline have: two of them, where there are more."""
+        return await self._database.run(lambda connection: _versions(connection, pipeline, digest))
 
     async def snapshot(self, session: str) -> tuple[Row, bytes | None] | None:
         """A session's row with the snapshot it was written with."""
@@ -92,6 +97,20 @@ def _before(connection: sqlite3.Connection, session: str, n: int) -> tuple[int, 
     return (0, 1) if found is None else found
 
 
+def _versions(connection: sqlite3.Connection, pipeline: str, digest: str) -> list[str]:
+    """By a look at the index for each, however many sessions there are of one."""
+    question = (
+        "SELECT digest FROM sessions INDEXED BY sessions_by_version "
+        "WHERE pipeline = ? AND digest {above} ? AND digest < ? ORDER BY digest LIMIT 1"
+    )
+    beyond = f"{digest}g"  # behind all digits
+    first = connection.execute(question.format(above=">="), (pipeline, digest, beyond)).fetchone()
+    if first is None:
+        return []
+    second = connection.execute(question.format(above=">"), (pipeline, first[0], beyond)).fetchone()
+    return [found[0] for found in (first, second) if found is not None]
+
+
 def _rows(connection: sqlite3.Connection, wanted: Filter, after: Place | None, limit: int) -> list[Row]:
     """By the index that begins with just what is wanted, so that no session is looked at that is not: it takes no
     longer where few or none are found."""
@@ -103,6 +122,8 @@ def _rows(connection: sqlite3.Connection, wanted: Filter, after: Place | None, l
         terms[f"{table}.status = ?"] = wanted.status
     if wanted.pipeline is not None:
         terms[f"{table}.pipeline = ?"] = wanted.pipeline
+    if wanted.digest is not None:
+        terms["sessions.digest = ?"] = wanted.digest
     values = list(terms.values())
     where = list(terms)
     if after is not None:
@@ -118,6 +139,8 @@ def _rows(connection: sqlite3.Connection, wanted: Filter, after: Place | None, l
 def _source(wanted: Filter) -> str:
     """Named, for SQLite without statistics takes the first index that would do. The labels' own key is by time."""
     by = "_and_".join(name for name in ("pipeline", "status") if getattr(wanted, name) is not None)
+    if wanted.label is None and wanted.digest is not None:
+        return f"sessions INDEXED BY {by.replace('pipeline', 'sessions_by_version')}"
     if wanted.label is None:
         return f"sessions INDEXED BY sessions_by_{by or 'time'}"
     return f"labels {f'INDEXED BY labels_by_{by}' if by else ''} CROSS JOIN sessions USING (session)"

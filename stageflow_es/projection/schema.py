@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from stageflow_es.session.fold import EVOLVE_VERSION
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when tables or the meaning of a column change."""
 
 META = {"stageflow_projection": "1", "schema": str(SCHEMA_VERSION), "evolve": str(EVOLVE_VERSION)}
@@ -81,12 +81,15 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 """
 
-# Whatever lists are filtered by, alone or together, an index begins with it and goes on in the list's order.
+# Whatever lists are filtered by, alone or together, an index begins with it and goes on in the list's order. Only of a
+# label and one version of a pipeline, the label's sessions of all versions are looked at.
 INDEXES = """
 CREATE INDEX sessions_by_time ON sessions (started_at, session);
 CREATE INDEX sessions_by_status ON sessions (status, started_at, session);
 CREATE INDEX sessions_by_pipeline ON sessions (pipeline, started_at, session);
 CREATE INDEX sessions_by_pipeline_and_status ON sessions (pipeline, status, started_at, session);
+CREATE INDEX sessions_by_version ON sessions (pipeline, digest, started_at, session);
+CREATE INDEX sessions_by_version_and_status ON sessions (pipeline, digest, status, started_at, session);
 CREATE INDEX labels_by_status ON labels (name, value, status, started_at, session);
 CREATE INDEX labels_by_pipeline ON labels (name, value, pipeline, started_at, session);
 CREATE INDEX labels_by_pipeline_and_status ON labels (name, value, pipeline, status, started_at, session);

@@ -72,7 +72,8 @@ class _Endpoints:
         wanted = _asked(body, ask.ListSessions)
         name, _, value = (wanted.label or "").partition("=")
         label = (name, value) if wanted.label is not None else None
-        filter_ = Filter(status=wanted.status, pipeline=wanted.pipeline, label=label)
+        pipeline, _, digest = (wanted.pipeline or "").partition("@")
+        filter_ = Filter(status=wanted.status, pipeline=pipeline or None, digest=digest or None, label=label)
         return await self._queries.list(filter_, wanted.limit, wanted.cursor)
 
     async def count(self, body: bytes) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline.pointers import located
 from stageflow_es.session.ids import SESSION_ID
+from stageflow_es.session.wire import LABEL_NAME
 
 T = TypeVar("T", bound="Question")
 
@@ -31,13 +32,14 @@ class OneSession(Question, frozen=True, kw_only=True):
 
 
 class ListSessions(Question, frozen=True, kw_only=True):
-    """`label`: `name=value`. `cursor`: where the page before ended."""
+    """`pipeline`: `name`, or for one version `name@digest` (or the digest's beginning). `label`: `name=value`.
+    `cursor`: where the page before ended."""
 
     status: Literal["running", "waiting", "paused", "completed", "failed", "stopped", "archived", "broken"] | None = (
         None
     )
-    pipeline: Text | None = None
-    label: Annotated[str, msgspec.Meta(pattern="^[^=]+=", max_length=2048)] | None = None
+    pipeline: Annotated[str, msgspec.Meta(pattern="^[^@]", max_length=1024)] | None = None
+    label: Annotated[str, msgspec.Meta(pattern=f"^{LABEL_NAME}=")] | None = None
     limit: Limit = 50
     cursor: Text | None = None
 
@@ -100,6 +102,8 @@ def problem_of(problem: msgspec.ValidationError) -> Problem:
     path, message = located(problem)
     if path == "/label":
         message = "a label is asked for as name=value"
+    elif path == "/pipeline":
+        message = f"{message}: a pipeline is asked for by its name, or as name@digest"
     elif path == "/from":
         message = f"{message}: events are numbered from 1"
     return Problem(path=path, message=message)

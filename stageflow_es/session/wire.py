@@ -23,6 +23,11 @@ FEW = 20
 INPUT_TYPE = "the type of an input is a text that is not empty, the one a stage waits for"
 """What is said of a type that is none."""
 
+LABEL_NAME = "[^=]+"
+"""The name of a label, a pattern: sessions are asked for by `name=value`."""
+
+Labels = dict[Annotated[str, msgspec.Meta(pattern=f"^{LABEL_NAME}$")], str]
+
 Kind = Literal["start", "input", "control"]
 
 _A_COMMAND: dict[Kind, str] = {"start": "a start command", "input": "an input command", "control": "a control command"}
@@ -39,7 +44,7 @@ class StartBody(_Body, frozen=True, kw_only=True):
 
     pipeline: dict[str, Any] | str
     payload: dict[str, Any] = {}
-    labels: dict[str, str] = {}
+    labels: Labels = {}
     paused: bool = False
 
 
@@ -57,7 +62,7 @@ class ForkBody(_Body, frozen=True, kw_only=True):
     fork: ForkPoint
     pipeline: dict[str, Any] | str | None = None
     payload: dict[str, Any] = {}
-    labels: dict[str, str] = {}
+    labels: Labels = {}
     paused: bool = False
 
 
@@ -98,7 +103,7 @@ class StartGlance(_Body, frozen=True, kw_only=True):
 
     pipeline: msgspec.Raw
     payload: dict[str, Any] = {}
-    labels: dict[str, str] = {}
+    labels: Labels = {}
     paused: bool = False
 
 
@@ -153,6 +158,8 @@ def _problem(kind: Kind, problem: msgspec.ValidationError) -> Problem:
     path, message = located(problem)
     if path == "/action":
         message = f"{message}: one of {', '.join(ACTIONS)}"
+    elif path == "/labels":
+        message = f"{message}: the name of a label is a text that is not empty, without ="
     elif path == "/type":
         message = f"{message}: {INPUT_TYPE}"
     return Problem(path=path, message=f"{message} ({_A_COMMAND[kind]})")

@@ -80,6 +80,8 @@ async def test_an_input_that_does_not_fit_is_rejected_and_the_wait_goes_on(clien
         ({"pipeline": ASK, "payload": [1]}, "/payload"),
         ({"pipeline": ASK, "payload": "order"}, "/payload"),
         ({"pipeline": ASK, "labels": {"tier": 1}}, "/labels"),
+        ({"pipeline": ASK, "labels": {"": "gold"}}, "/labels"),
+        ({"pipeline": ASK, "labels": {"tier=": "gold"}}, "/labels"),
         ({"pipeline": None}, "/pipeline"),
         ({"pipeline": [ASK]}, "/pipeline"),
     ],

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from stageflow_es.testing.scenario import control, waits
-from tests.unit.projection.worlds import World, begin, session
+from tests.unit.projection.worlds import STAGES, World, begin, session
 
 
 async def _shop(world: World) -> None:
@@ -99,9 +101,6 @@ async def test_a_list_too_large_for_one_message_is_cut_into_more_pages(world: Wo
 
 async def test_lists_over_many_sessions_use_an_index(world: World, asker: Any) -> None:
     """No filter, alone or with others, makes SQLite sort, or look at a session that is not wanted."""
-    import sqlite3
-    from contextlib import closing
-
     from stageflow_es.projection import reader
     from stageflow_es.projection.reader import Filter, Place
 
@@ -129,7 +128,44 @@ async def test_lists_over_many_sessions_use_an_index(world: World, asker: Any) -
                     for after in (None, Place("2030", "s")):
                         wanted = Filter(status=status, pipeline=pipeline, label=label)
                         reader._rows(explaining, wanted, after, 10)
-    assert len(explaining.plans) == 16
+            for after in (None, Place("2030", "s")):
+                wanted = Filter(status=status, pipeline="orders", digest="d")
+                reader._rows(explaining, wanted, after, 10)
+    assert len(explaining.plans) == 20
     assert not [plan for plan in explaining.plans if any("TEMP B-TREE" in line for line in plan)]
     sought = [plan[0].count("?") for plan in explaining.plans]
     assert sought == explaining.given, "an index does not begin with all that is wanted"
+
+
+async def test_the_sessions_of_one_version_are_listed_by_name_and_digest(world: World, asker: Any) -> None:
+    await _shop(world)
+    ask, digest = asker(), STAGES.digest
+    named = [number for number in reversed(range(30)) if number % 5]
+    for version in (digest, digest[:7], ""):
+        assert _named(await ask("session.list", pipeline=f"orders@{version}")) == named
+    silver = await ask("session.list", pipeline=f"orders@{digest}", status="waiting", label="tier=silver")
+    assert _named(silver) == [number for number in named if number % 6 == 0]
+    for other in ("orders@0000", f"stock@{digest}"):
+        assert not (await ask("session.list", pipeline=other))["sessions"]
+
+
+async def test_a_digest_with_which_several_versions_begin_is_refused(world: World, asker: Any) -> None:
+    await _shop(world)
+    with closing(sqlite3.connect(world.path)) as connection, connection:
+        connection.execute("UPDATE sessions SET digest = ? WHERE session = 's01'", (STAGES.digest[:-1] + "x",))
+    code, problems = await asker().refused("session.list", pipeline=f"orders@{STAGES.digest[:7]}")
+    assert (code, problems[0]["path"]) == (400, "/pipeline")
+    assert _named(await asker()("session.list", pipeline=f"orders@{STAGES.digest[:-1]}x")) == [1]
+
+
+async def test_a_version_of_no_name_is_refused(world: World, asker: Any) -> None:
+    await _shop(world)
+    code, problems = await asker().refused("session.list", pipeline=f"@{STAGES.digest}")
+    assert (code, problems[0]["path"]) == (400, "/pipeline")
+
+
+async def test_labels_that_no_start_could_have_now_are_kept_where_a_history_has_them(world: World, asker: Any) -> None:
+    await world.mingle([session("old", begin(**{"": "nameless", "a=b": "c", "tier": "gold"}))])
+    await world.project()
+    (found,) = (await asker()("session.list", label="tier=gold"))["sessions"]
+    assert found["labels"] == {"": "nameless", "a=b": "c", "tier": "gold"}
