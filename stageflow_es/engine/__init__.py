@@ -11,6 +11,7 @@ actor           one session at work; its inbox, its debts (rejections, timers), 
 runner          one run of one stage; `durable_calls` is what it records and repeats, `stage_view` the session as the
                 stage sees it, `stopwatch` its timeout
 awaiting        which stages never suspend, and need no task
+failures        where stages raised, in the log
 threads         stages that block, in threads; `watchdog` names those that block without saying so
 places          how many sessions run stages at once; `waiting_room` how many wait in memory, and how long
 intake          from a message on the bus to a command of the core; `forking` reads what a fork begins from

@@ -13,6 +13,7 @@ from typing import Any
 
 from stageflow_es.engine.clock import Clock, SystemClock
 from stageflow_es.engine.definitions import Library
+from stageflow_es.engine.failures import Failures
 from stageflow_es.engine.intake import Intake
 from stageflow_es.engine.loading import Loader
 from stageflow_es.engine.partition import Partition
@@ -67,6 +68,7 @@ class Engine:
         self._member: Member | None = None
         self._held: dict[int, _Held] = {}
         self.watchdog = Watchdog(self.settings.blocked_after)
+        self.failures = Failures(lambda: asyncio.get_running_loop().time())
         self._background: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
@@ -122,6 +124,7 @@ class Engine:
     async def _halt(self) -> None:
         self.watchdog.stop()
         self.waiting.close()
+        self.failures.tell(at_last=True)
         tasks = [held.task for held in self._held.values()] + list(self._background)
         if self._task is not None:
             tasks.append(self._task)
@@ -147,6 +150,7 @@ class Engine:
             except BusError as problem:
                 log.warning("leases_unreachable", engine=self.name, problem=str(problem))
             self._restart_lost()
+            self.failures.tell()
             if not self._serving.is_set() and self._held:
                 await self._await_serving(pause)
             await asyncio.sleep(pause)

@@ -62,8 +62,8 @@ class Host(Protocol):
     def trouble(self, problem: str) -> None:
         """Say that the bus does not take what is to be recorded."""
 
-    def raised(self, stage: str, error: BaseException) -> None:
-        """Tell whoever runs the engine what a stage raised, and where: its history says only what."""
+    def raised(self, stage: str, by: str, error: BaseException) -> None:
+        """Tell whoever runs the engine what a stage raised, by which run, and where: its history says only what."""
 
     def holds(self) -> bool:
         """Whether, by this process's own clock, the lease has not run out: a process that was stopped for longer

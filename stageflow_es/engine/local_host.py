@@ -188,7 +188,7 @@ class LocalHost:
     def trouble(self, problem: str) -> None:
         return None
 
-    def raised(self, stage: str, error: BaseException) -> None:
+    def raised(self, stage: str, by: str, error: BaseException) -> None:
         self._raised = error
 
     def cause(self) -> BaseException | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from stageflow_es.engine.clock import rfc3339
 from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import ListedSession
 from stageflow_es.engine.watchdog import Watched
-from stageflow_es.log import logger, traceback_of
+from stageflow_es.log import logger
 from stageflow_es.pipeline import Catalog
 from stageflow_es.session import State
 from stageflow_es.stages import BaseStage
@@ -132,9 +131,8 @@ class PartitionHost:
     def trouble(self, problem: str) -> None:
         self._engine.trouble(problem)
 
-    def raised(self, stage: str, error: BaseException) -> None:
-        with suppress(Exception):  # where nothing can be logged, the session goes on all the same
-            log.warning("stage_failed", by=stage, exception=traceback_of(error))
+    def raised(self, stage: str, by: str, error: BaseException) -> None:
+        self._engine.failures.note(stage, by, error)
 
     def holds(self) -> bool:
         return not self._handing_over and self._time() < self.held_until

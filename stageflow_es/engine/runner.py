@@ -223,7 +223,7 @@ class StageRun(msgspec.Struct, eq=False):
         return cmd.CompleteStage(at=host.at(), by=host.name, run=self.id, writes=self.session.context.writes)
 
     def _raised(self, error: BaseException) -> cmd.FailStage:
-        self.actor.host.raised(self.name, error)
+        self.actor.host.raised(self._node.stage, self.name, error)
         return self._failure(type(error).__name__, _text(error))
 
     def _failure(self, kind: str, message: str, *, timed_out: bool = False) -> cmd.FailStage:
