@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stageflow_es.cli import console
-from stageflow_es.cli.options import REFUSED, UsageError, add_connection, with_client
+from stageflow_es.cli.options import REFUSED, NotFound, UsageError, add_connection, with_client
 
 if TYPE_CHECKING:
     from stageflow_es.audit import Definition, History
@@ -42,7 +42,17 @@ def with_history(args: argparse.Namespace, work: Callable[[History, Definition |
 
         return with_client(args, fetch)
     except HistoryBroken as problem:
+        if problem.broken.kind == "archived":
+            raise NotFound(_archived(args.history, problem.broken)) from problem
         return verdict(problem.broken, as_json=args.json)
+
+
+def _archived(session: str, stone: Broken) -> str:
+    """What to say of a session of which only the last event is left."""
+    summary = (stone.found or {}).get("summary")
+    export = summary.get("export") if isinstance(summary, dict) else None
+    file = f" ({export})" if isinstance(export, str) else ""
+    return f"session {session} is archived, and what it did is in the export it was archived to{file}: name that file"
 
 
 def reading(file: str, work: Callable[[], int]) -> int:

@@ -161,7 +161,10 @@ def test_finished_sessions_are_archived_and_their_files_verify(run: Run, tmp_pat
     assert "are in its export" in run("show", "old-0", "--at", "1", code=1).stderr
     assert "archived" in run("stop", "old-0", code=1).stderr
     assert "id is not used again" in run("start", "examples/count_up.json", "--session", "old-0", code=1).stderr
-    for looking_back in (("verify",), ("explain",), ("replay",), ("history", "--export", str(tmp_path / "x"))):
+    for looking_back in ("explain", "replay"):
+        said = run(looking_back, "old-0", code=1)
+        assert "in the export it was archived to (old-0.jsonl): name that file" in said.stderr
+    for looking_back in (("verify",), ("history", "--export", str(tmp_path / "x"))):
         said = run(looking_back[0], "old-0", *looking_back[1:], code=1)
         assert "this is all that an archived session leaves behind" in said.stdout
     again = json.loads(run("archive", "old-0", "-o", str(tmp_path), "--json").stdout)
