@@ -2,6 +2,7 @@
 
 - `engine/`      runs sessions
 - `projector/`   keeps the projection; `query/` answers questions about it; `projection/` is both in one process
+- `metrics/`     serves what a Prometheus collects
 - `projecting`   the wiring of those three, with `settings` from the environment
 - `arguments`    what a process takes on its command line
 - `memory`       how a process treats its memory

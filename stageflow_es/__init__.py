@@ -12,6 +12,7 @@
     projection/  snapshots in SQLite and the queries over them
     client/      starting, following and steering sessions over NATS
     doctor/      what the connected server really promises, and whether its engines keep up
+    metrics/     what a Prometheus collects, read over the bus
     cli/         the `stageflow` command
     docs/        documentation made from the code: a page of stages, pipelines drawn, schemas
     testing/     given/when/then, pipeline tests, the simulator

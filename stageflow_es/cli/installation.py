@@ -16,8 +16,10 @@ from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
+from stageflow_es.client import Client, connect
 from stageflow_es.engine import Engine
 from stageflow_es.errors import OperatorError
+from stageflow_es.metrics import Listen, MetricsServer, Observer
 from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
 
@@ -31,17 +33,27 @@ _ENVELOPE = 1024
 class Installation:
     """A NATS server of its own, an engine, a projector and the query service. Their data is in `directory`.
 
-    `port` 0: any free one. The stages that are registered when it is entered are those it can run. Entering raises
-    OperatorError when the port is taken, or there is no nats-server program.
+    `port` 0: any free one. `metrics`: where they are served, None: nowhere. The stages that are registered when it is
+    entered are those it can run. Entering raises OperatorError when a port is taken, or there is no nats-server
+    program.
     """
 
     def __init__(
-        self, directory: Path, *, port: int = 4222, prefix: str = "stageflow", partitions: int = 8, name: str = "up"
+        self,
+        directory: Path,
+        *,
+        port: int = 4222,
+        prefix: str = "stageflow",
+        partitions: int = 8,
+        name: str = "up",
+        metrics: Listen | None = None,
     ) -> None:
         self.server = EmbeddedServer(directory / "nats", port=port, prefix=prefix)
         self._bus = BusSettings(prefix=prefix, partitions=partitions)
         self._database = directory / DATABASE
         self._name = name
+        self._metrics = metrics
+        self.metrics_url: str | None = None
         self._running = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,6 +93,8 @@ class Installation:
         feed = JetStreamEventFeed(link, self._bus)
         await self._run_projector(bus, feed)
         await self._run_queries(bus, feed)
+        if self._metrics is not None:
+            await self._serve_metrics(self._metrics)
 
     async def _watch_server(self) -> None:
         """End when the server ends by itself: everything else would wait for it for ever."""
@@ -115,6 +129,13 @@ class Installation:
         service = MicroService(bus.connection, self._bus.prefix, handlers, __version__)
         await service.start()
         self._running.push_async_callback(service.stop)
+
+    async def _serve_metrics(self, listen: Listen) -> None:
+        async def open_client() -> Client:
+            return await connect(self.url, prefix=self._bus.prefix)
+
+        server = await self._running.enter_async_context(MetricsServer(listen, Observer(open_client)))
+        self.metrics_url = server.url
 
 
 async def _hand_over(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -75,24 +76,29 @@ def _other_streams(found: Checkpoint, commands: dict[str, Any], timers: dict[str
 
 async def _waiting(patient: Patient, held: list[Held]) -> list[Finding]:
     """The oldest thing each partition has not done yet, where that is old."""
-    names = patient.names
-    now = patient.now(names.commands)
+    now = patient.now(patient.names.commands)
     if now is None:
         return []
+    late: list[Finding] = []
+    for what, waits in (await waiting(patient, held, now)).items():
+        long = {number: seconds for number, seconds in waits.items() if seconds > LATE}
+        if long:
+            late.append(_late(what, long, {one.number: one for one in held}, now))
+    return late
+
+
+async def waiting(patient: Patient, held: list[Held], now: datetime) -> dict[str, dict[int, float]]:
+    """For how many seconds the oldest `command` and the oldest fire of a `timer` have waited that a partition has not
+    done yet; by the partition's number, where there is one. Raises Unseen."""
+    names = patient.names
     found = await asyncio.gather(
         *(_oldest(patient, names.commands, names.inbox(one.number), _floor(one).commands) for one in held),
         *(_oldest(patient, names.timers, names.timer_due(one.number), _floor(one).fires) for one in held),
     )
-    late: list[Finding] = []
-    for what, times in (("command", found[: len(held)]), ("timer", found[len(held) :])):
-        waits = {
-            one.number: (now - at).total_seconds()
-            for one, at in zip(held, times, strict=True)
-            if at is not None and (now - at).total_seconds() > LATE
-        }
-        if waits:
-            late.append(_late(what, waits, {one.number: one for one in held}, now))
-    return late
+    return {
+        what: {one.number: (now - at).total_seconds() for one, at in zip(held, times, strict=True) if at is not None}
+        for what, times in (("command", found[: len(held)]), ("timer", found[len(held) :]))
+    }
 
 
 def _floor(one: Held) -> Checkpoint:
@@ -171,13 +177,20 @@ async def _readers(patient: Patient, held: list[Held]) -> list[Finding]:
 
 async def _unread(patient: Patient, owned: list[Held]) -> dict[int, int]:
     """Partitions none of whose consumers is asked for messages, with how far they were delivered."""
-    consumers = await _consumers(patient, patient.names.commands)
     found: dict[int, int] = {}
-    for one in owned:
-        of_it = [each for each in consumers if patient.names.inbox(one.number) in _filters(each)]
+    for number, of_it in (await readers(patient, [one.number for one in owned])).items():
         if not any(each.get("num_waiting", 0) or not each.get("num_pending", 0) for each in of_it):
-            found[one.number] = max((each["delivered"]["stream_seq"] for each in of_it), default=0)
+            found[number] = max((each["delivered"]["stream_seq"] for each in of_it), default=0)
     return found
+
+
+async def readers(patient: Patient, partitions: Iterable[int]) -> dict[int, list[dict[str, Any]]]:
+    """What the server says of the consumers that read the commands of each partition, those left behind by an engine
+    that is gone included. Raises ApiError, Unseen."""
+    consumers = await _consumers(patient, patient.names.commands)
+    return {
+        number: [each for each in consumers if patient.names.inbox(number) in _filters(each)] for number in partitions
+    }
 
 
 async def _consumers(patient: Patient, stream: str) -> list[dict[str, Any]]:

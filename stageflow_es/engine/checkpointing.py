@@ -57,6 +57,11 @@ class Checkpointing:
         self._writing = asyncio.Lock()
         self._handed_over = False
 
+    @property
+    def unsettled(self) -> int:
+        """Commands and fires that were read and are not dealt with yet."""
+        return self.commands.unsettled + self.fires.unsettled
+
     # --- from owner to owner ---
 
     async def take_over(self) -> None:

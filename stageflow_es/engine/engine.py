@@ -186,6 +186,7 @@ class Engine:
             sessions=len(actors),
             running=self.places.taken,
             queued=self.places.queued,
+            unsettled=sum(held.partition.checkpointing.unsettled for held in self._held.values()),
             commits=self.bus.commits(),
             lacking=dict(lacking.most_common(LISTED)),
         )

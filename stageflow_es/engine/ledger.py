@@ -36,6 +36,11 @@ class Ledger:
         await self._room.wait()
 
     @property
+    def unsettled(self) -> int:
+        """How many messages are open."""
+        return len(self._open)
+
+    @property
     def floor(self) -> int:
         for seq in self._open:
             return seq - 1

@@ -108,6 +108,10 @@ class Queries:
 
     async def count(self, pipeline: str | None, limit: int) -> bytes:
         """How many sessions have which status, by up to `limit` pipelines, those with most sessions first."""
+        if pipeline is not None and "@" in pipeline:
+            raise QueryProblem(
+                400, "sessions are counted by a pipeline's name: leave @ and the digest out", "/pipeline"
+            )
         return msgspec.json.encode(await self._reader.counts(pipeline, limit))
 
     async def history(self, session: str, start: int, limit: int) -> bytes:

@@ -20,6 +20,7 @@ T = TypeVar("T", bound="Question")
 SessionId = Annotated[str, msgspec.Meta(pattern=rf"^{SESSION_ID.pattern}(?!\n)$")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+Status = Literal["running", "waiting", "paused", "completed", "failed", "stopped", "archived", "broken"]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
@@ -35,9 +36,7 @@ class ListSessions(Question, frozen=True, kw_only=True):
     """`pipeline`: `name`, or for one version `name@digest` (or the digest's beginning). `label`: `name=value`.
     `cursor`: where the page before ended."""
 
-    status: Literal["running", "waiting", "paused", "completed", "failed", "stopped", "archived", "broken"] | None = (
-        None
-    )
+    status: Status | None = None
     pipeline: Annotated[str, msgspec.Meta(pattern="^[^@]", max_length=1024)] | None = None
     label: Annotated[str, msgspec.Meta(pattern=f"^{LABEL_NAME}=")] | None = None
     limit: Limit = 50

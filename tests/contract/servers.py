@@ -42,6 +42,9 @@ accounts {
       publish: ["t.command.>", "t.query.>"], subscribe: ["_INBOX.>", "t.events.>", "t.rejections.>"]}}
     {user: careless, password: p, permissions: {publish: {allow: [">"], deny: ["$JS.API.STREAM.PURGE.>"]}}}
     {user: reader, password: p, permissions: {publish: ["$JS.API.>"], subscribe: [">"]}}
+    {user: metrics, password: p, permissions: {
+      publish: ["$JS.API.INFO", "$JS.API.STREAM.INFO.>", "$JS.API.STREAM.MSG.GET.>", "$JS.API.DIRECT.GET.>",
+        "$JS.API.CONSUMER.LIST.>", "t.query.>"], subscribe: ["_INBOX.>"]}}
     {user: deaf, password: p, permissions: {publish: [">"], subscribe: ["nothing"]}}
   ]}
   B: { users: [{user: nothing, password: p}] }

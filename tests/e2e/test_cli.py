@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from stageflow_es.cli import main
+from tests.strict_metrics import numbers
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STAGEFLOW = [sys.executable, "-m", "stageflow_es.cli"]
@@ -26,7 +28,8 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        command = [*STAGEFLOW, "up", "--json", "--port", "0", "--stages", str(EXAMPLES / "order_stages.py")]
+        stages = str(EXAMPLES / "order_stages.py")
+        command = [*STAGEFLOW, "up", "--json", "--port", "0", "--metrics", "0", "--stages", stages]
         self.process = subprocess.Popen(
             command,
             cwd=directory,
@@ -38,7 +41,9 @@ class Up:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read() if self.process.stderr else ""
-        self.url: str = json.loads(line)["url"]
+        said = json.loads(line)
+        self.url: str = said["url"]
+        self.metrics: str = said["metrics"]
 
     def stop(self) -> tuple[int, str]:
         """Ctrl-C, which a terminal sends to the whole group; the exit code, and what it said on stderr."""
@@ -231,13 +236,20 @@ def test_the_stages_are_listed(run: Run) -> None:
 def test_the_engines_alive_are_listed_with_what_they_made_durable(run: Run) -> None:
     (engine,) = [json.loads(line) for line in run("engines", "--json").stdout.splitlines()]
     assert engine["partitions"] > 0
-    assert set(engine["commits"]) == {"events", "rounds", "seconds", "largest", "p50", "p99"}
+    assert set(engine["commits"]) == {"events", "rounds", "seconds", "largest", "p50", "p99", "ever"}
     assert run("engines").stdout.split()[0] == "ENGINE"
 
 
 def test_a_service_that_keeps_up_is_healthy(run: Run) -> None:
     assert run("health").stdout.startswith("status=ok")
     assert json.loads(run("health", "--json").stdout)["broken"] == 0
+
+
+def test_up_serves_metrics_where_it_says(up: Up) -> None:
+    with urlopen(up.metrics, timeout=20) as answer:
+        found = numbers(answer.read(), openly=False)
+    assert found["stageflow_engine_partitions", "up"] == 8
+    assert {value for key, value in found.items() if key[0] == "stageflow_up"} == {1}
 
 
 @pytest.mark.parametrize("arguments", ["show nobody", "history nobody", "pipelines show nobody", "graph nobody"])

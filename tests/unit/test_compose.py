@@ -19,7 +19,11 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 def test_every_process_is_a_module_of_ours_with_a_health_check_and_a_restart_policy() -> None:
     services = COMPOSE["services"]
     modules = {name: service["command"][2] for name, service in services.items() if name != "nats"}
-    assert modules == {"engine": "services.engine", "projection": "services.projection"}
+    assert modules == {
+        "engine": "services.engine",
+        "projection": "services.projection",
+        "metrics": "services.metrics",
+    }
     assert all(find_spec(f"{module}.__main__") for module in modules.values())
     assert all(service["healthcheck"] and service["restart"] == "unless-stopped" for service in services.values())
 

@@ -14,6 +14,7 @@ NOT_TAKEN = [
     ("projector", ["nonsense"]),
     ("query", ["health"]),
     ("projection", ["--db=x"]),
+    ("metrics", ["9464"]),
 ]
 
 
@@ -33,10 +34,10 @@ def test_an_argument_it_does_not_take_ends_a_service_with_what_it_takes(
     assert _run(monkeypatch, service, *arguments) == 2
     said = capsys.readouterr().err
     assert f"usage: python -m services.{service}" in said
-    assert ("{health}" in said) == (service == "engine")
+    assert ("{health}" in said) == (service in ("engine", "metrics"))
 
 
-@pytest.mark.parametrize("service", ["engine", "projector", "query", "projection"])
+@pytest.mark.parametrize("service", ["engine", "projector", "query", "projection", "metrics"])
 def test_asked_for_help_a_service_says_what_it_does_and_which_settings_it_reads(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: str
 ) -> None:

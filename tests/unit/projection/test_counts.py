@@ -127,6 +127,7 @@ async def test_the_sessions_of_one_pipeline_are_counted_by_themselves(world: Wor
         [{"pipeline": "orders", "sessions": only}],
         0,
     )
+    assert (await asker().refused("session.count", pipeline="orders@0123"))[0] == 400
     nothing = await asker()("session.count", pipeline="no-such-pipeline")
     assert (nothing["sessions"], nothing["pipelines"], nothing["more"]) == ({}, [], 0)
 

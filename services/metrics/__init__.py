@@ -1,0 +1,1 @@
+"""Metrics as a process; see `__main__`."""
