@@ -19,7 +19,7 @@ refusing        how rejections are published
 definitions     pipelines by digest and by name
 loading         a session's state from its history (`replay`), of a long one from a snapshot (`shortcut`)
 patience        asking the bus again until it answers
-clock           what time it is, and how it is written
+clock           what time it is, and how it is written; `own_time`: of an event loop that keeps its own
 vitals          what an engine tells of itself, its group commit included
 local           StageFlow's own API: sessions in this process, without a server; `local_host` is what their actors live
                 in, `local_commands` what is sent to them, also before they begin

@@ -19,6 +19,7 @@ from stageflow_es.engine.listeners import Listeners
 from stageflow_es.engine.local_commands import LocalCommands
 from stageflow_es.engine.local_host import LocalHost
 from stageflow_es.engine.local_snapshot import image_of, restored
+from stageflow_es.engine.own_time import own_time
 from stageflow_es.engine.stage_view import latest, plain
 from stageflow_es.errors import CommandRejected, DefinitionError, MissingArtifact, Problem, SessionFailed, StageError
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
@@ -86,6 +87,9 @@ class Session:
         if not self._state.n:
             self._accepted(self._commands.begin(_json(self._context.to_dict(), "the context")))
         self._runners += 1
+        time = own_time(asyncio.get_running_loop())
+        if time is not None:
+            time.sessions.add(self)
         try:
             self._actor.poke()
             await self._host.ended.wait()
@@ -93,6 +97,8 @@ class Session:
             self._runners -= 1
             if not (self._runners or self._state.outcome):
                 self._suspend()
+            if time is not None and not self._runners:
+                time.sessions.discard(self)
         self._raise_handlers_failure()
         return self._result()
 
@@ -166,11 +172,14 @@ class Session:
         kept = self._listeners.kept(type_)
         if kept is not None:
             return kept
-        self.emit(Event(type="waiting_for_input", session_id=self.id, payload={"type": type_}))
+        self._tell("waiting_for_input", type_)
         entry = await self._listeners.listen(type_, timeout)
         if entry is None:
-            self.emit(Event(type="input_timeout", session_id=self.id, payload={"type": type_}))
+            self._tell("input_timeout", type_)
         return entry
+
+    def _tell(self, event: str, type_: str) -> None:
+        self.emit(Event(type=event, session_id=self.id, payload={"type": type_}, timestamp=self._host.now()))
 
     def emit(self, event: Event) -> None:
         """Add an event of one's own to the history and tell the handler. It is not stored with the session's."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from stageflow_es.engine.clock import SystemClock, rfc3339
+from stageflow_es.engine.clock import Clock, rfc3339
+from stageflow_es.engine.own_time import LoopClock
 from stageflow_es.engine.ports import EventLog, Reader, StoredEvent, Timers, WrongSequence
 from stageflow_es.engine.settings import EngineSettings
 from stageflow_es.engine.user_events import to_user_event
@@ -50,7 +51,7 @@ class LocalHost:
         self._told = 0
         self._base = 0
         self.handler = handler
-        self._clock = SystemClock()
+        self._clock: Clock = LoopClock()
 
     def adopt(self, state: State, history: list[Event], inputs: list[dict[str, Any]]) -> None:
         """Go on from a restored state; what it had seen so far is for looking at only."""

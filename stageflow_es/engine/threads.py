@@ -7,13 +7,14 @@ next call raises; and what it returns is not recorded. No run waits for another'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import ContextVar
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
+from stageflow_es.engine.own_time import own_time
 from stageflow_es.errors import StageError
 from stageflow_es.stages import BaseStage, Event
 from stageflow_es.stages.runtime import ContextView, StageRuntime, StageSession
@@ -25,12 +26,32 @@ called_alone: ContextVar[bool] = ContextVar("called_alone", default=True)
 
 
 class _Caller:
-    """Makes calls on the engine's loop for a thread that waits for them."""
+    """Makes calls on the engine's loop for a thread that waits for them, and tells the loop, if it keeps its own time,
+    whether the thread is at work."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.main: asyncio.Task[Any] | None = None
         """The stage's own task in its thread."""
+        time = own_time(loop)
+        self._outside: set[object] = set() if time is None else time.outside
+        self._work = 0
+
+    def works(self) -> None:
+        """The thread has something to do, or one thing more. To be called on the loop, as are the next two."""
+        self._work += 1
+        self._outside.add(self)
+
+    def rests(self) -> None:
+        """The thread is through with something, or waits for the loop."""
+        self._work -= 1
+        if self._work < 1:
+            self._outside.discard(self)
+
+    def let_go(self) -> None:
+        """Nobody waits for the thread any more."""
+        self._outside.discard(self)
+        self._outside = set()
 
     def now(self, function: Callable[..., T], *args: Any) -> T:
         """The result of a plain call made on the loop."""
@@ -45,10 +66,19 @@ class _Caller:
         self._loop.call_soon_threadsafe(call)
         return answer.result()
 
-    async def later(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine run on the loop."""
-        called_alone.set(asyncio.current_task() is self.main)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+    async def later(self, work: Awaitable[T]) -> T:
+        """The result of something awaited on the loop."""
+        alone = asyncio.current_task() is self.main
+        called_alone.set(alone)
+        call = self._rest_until(work) if alone else _coroutine(work)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
+
+    async def _rest_until(self, work: Awaitable[T]) -> T:
+        self.rests()
+        try:
+            return await work
+        finally:
+            self.works()
 
 
 class ThreadContext:
@@ -86,7 +116,7 @@ class ThreadSession:
         self._caller.now(self._session.emit, event)
 
     async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None:
-        return await self._caller.later(_coroutine(self._session.wait_input(type_, timeout)))
+        return await self._caller.later(self._session.wait_input(type_, timeout))
 
     @property
     def input_history(self) -> Sequence[dict[str, Any]]:
@@ -115,19 +145,23 @@ class ThreadRuntime:
         self._caller.now(self._runtime.emit, name, payload)
 
     async def wait_input(self, type_: str, timeout: float | None, schema: Any) -> dict[str, Any] | None:
-        return await self._caller.later(_coroutine(self._runtime.wait_input(type_, timeout, schema)))
+        return await self._caller.later(self._runtime.wait_input(type_, timeout, schema))
 
     async def sleep(self, seconds: float) -> None:
-        await self._caller.later(_coroutine(self._runtime.sleep(seconds)))
+        await self._caller.later(self._runtime.sleep(seconds))
 
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
         """The function runs in the thread, as the stage does; what it gives is recorded on the engine's loop."""
         here = asyncio.get_running_loop()
 
         async def call(*given: Any) -> Any:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_coroutine(function(*given)), here))
+            self._caller.works()
+            try:
+                return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_coroutine(function(*given)), here))
+            finally:
+                self._caller.rests()
 
-        return await self._caller.later(_coroutine(self._runtime.step(name, call, args)))
+        return await self._caller.later(self._runtime.step(name, call, args))
 
     def complete(self, outputs: dict[str, Any]) -> None:
         self._caller.now(self._runtime.complete, outputs)
@@ -135,16 +169,19 @@ class ThreadRuntime:
     async def run(self, stage: BaseStage) -> None:
         """Run a stage that was bound to this, and return or raise as its `run` does. Cancelled, it cancels the stage
         and does not wait for it."""
-        thread = _StageThread(stage, self._caller)
+        thread = StageThread(stage, self._caller)
+        self._caller.works()
         thread.start()
         try:
             await asyncio.wrap_future(thread.outcome)
         except asyncio.CancelledError:
             thread.cancel()
             raise
+        finally:
+            self._caller.let_go()
 
 
-class _StageThread(Thread):
+class StageThread(Thread):
     """A thread that runs one stage to its `outcome`."""
 
     def __init__(self, stage: BaseStage, caller: _Caller) -> None:

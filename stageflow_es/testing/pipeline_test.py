@@ -5,6 +5,8 @@ result, events = await run_pipeline_test(PipelineTestSpec(
     inputs=[{"type": "approval", "payload": {"approved": True}}],
     expected_result={"status": "shipped"},
 ))
+
+It runs in the caller's event loop, and so in the caller's time: in virtual time (`virtual_time`) no delay costs any.
 """
 
 from __future__ import annotations

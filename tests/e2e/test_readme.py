@@ -39,6 +39,15 @@ def test_a_program_runs_and_prints_what_its_comments_say(program: str) -> None:
     assert run(program).splitlines() == PRINTS.findall(program)
 
 
+def test_the_tests_in_it_pass_where_there_is_nothing_else(tmp_path: Path) -> None:
+    (program,) = [text for text in PROGRAMS if "def test_" in text]
+    (tmp_path / "test_order.py").write_text(program)
+    command = [sys.executable, "-m", "pytest", "-W", "error"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert f"{program.count('def test_')} passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_the_program_that_needs_a_service_runs_against_one(tmp_path: Path) -> None:
     (program,) = [text for text in PROGRAMS if NEEDS_A_SERVICE in text]
     up = Up(tmp_path)
