@@ -89,6 +89,20 @@ def test_an_inner_join_that_fails_is_absorbed_by_an_outer_one_that_goes_on() -> 
     s.when(completed("o/x")).then("stage_completed", "branch_completed", "parallel_completed", *END)
 
 
+def test_an_inner_any_of_which_all_branches_failed_has_failed_for_the_outer_join_that_goes_on() -> None:
+    outer = {"id": "o", "type": "parallel", "children": ["p", "x"], "cancel_on_error": False, "next": "end"}
+    inner = {**PARALLEL, "policy": "any", "next": None}
+    s = Scenario(pipeline(outer, inner, stage("a"), stage("b"), stage("x"), terminal())).when(start())
+    s.when(failed("o/p/p/a")).then("stage_failed", "branch_completed")
+    s.when(failed("o/p/p/b", message="the last")).then(
+        "stage_failed",
+        event("branch_completed", scope="o/p/p/b"),
+        event("parallel_completed", scope="o/p", next=None),
+        event("branch_completed", scope="o/p"),
+    )
+    assert [failure.error.message for failure in s.state.root.join.failures] == ["the last"]
+
+
 def test_nothing_is_due_twice() -> None:
     s = parallel().when(start()).when(nothing(), nothing()).then()
     assert s.state.n == 2

@@ -50,6 +50,16 @@ def test_a_map_over_something_else_than_a_list_fails(payload: dict[str, Any]) ->
     assert s.state.error.type == "MapItems"
 
 
+def test_a_map_whose_items_cannot_be_put_where_they_belong_fails_before_it_begins() -> None:
+    s = (
+        mapped(item_path="a.b")
+        .when(start(**{"in": [1], "a": 3}))
+        .then("session_started", "map_completed", "session_failed")
+    )
+    assert s.state.error is not None
+    assert s.state.error.type == "PathError"
+
+
 def test_a_failed_item_fails_the_map_or_gives_null() -> None:
     s = mapped().when(start(**{"in": [1, 2]})).when(failed("m[0]")).then("stage_failed", "session_failed")
     s = mapped(cancel_on_error=False).when(start(**{"in": [1, 2]}))

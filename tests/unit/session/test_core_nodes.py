@@ -61,6 +61,13 @@ def test_a_failed_stage_goes_to_its_fallback_which_can_read_the_error() -> None:
     assert s.state.runs[""].arguments == {"why": "no luck"}
 
 
+def test_a_condition_as_a_fallback_can_ask_what_went_wrong() -> None:
+    rule = {"==": [{"var": "$error.type"}, "RuntimeError"]}
+    why = {"id": "c", "type": "condition", "conditions": [{"if": rule, "then": "end"}], "else": "other"}
+    s = Scenario(pipeline(stage("a", "end", fallback="c"), why, terminal(), terminal("other")))
+    s.when(start()).when(failed()).then("stage_failed", event("condition_evaluated", next="end"), *END)
+
+
 def test_retries_come_before_the_fallback() -> None:
     s = Scenario(pipeline(stage("a", "end", fallback="end"), terminal()))
     s.when(start())

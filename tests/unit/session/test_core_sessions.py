@@ -101,6 +101,20 @@ def test_a_kept_input_a_later_wait_refuses_is_answered_and_the_next_one_taken() 
     )
 
 
+def test_a_wait_that_takes_a_kept_input_sets_no_timer() -> None:
+    s = one().when(start()).when(sent("go", 1)).when(waits("go", timeout=5))
+    s.then(event("waiting_for_input", took=2, timer=None, due=None))
+    assert not s.state.timers
+
+
+def test_a_wait_whose_schema_cannot_be_applied_takes_nothing_and_says_so() -> None:
+    s = one().when(start()).when(waits("go", schema={"pattern": "("})).when(sent("go", "x"))
+    s.then(event("input_rejected", input_type="go"))
+    assert s.state.refusal is not None
+    assert [problem.path for problem in s.state.refusal.problems] == ["/payload"]
+    assert list(s.state.waits) == ["w2"]
+
+
 def test_a_command_sent_as_an_input_is_a_command_and_never_kept() -> None:
     s = one().when(start()).when(sent("command", {"name": "stop"})).then("session_stopped")
     s = one().when(start()).when(sent("command", {"name": "dance"})).then("command_rejected")
@@ -204,6 +218,12 @@ def test_stop_ends_everything_with_its_result() -> None:
     s.then(*["command_rejected"] * 4)
 
 
+def test_nothing_is_outstanding_of_the_only_stage_of_a_session_that_was_stopped_or_failed() -> None:
+    for end in (control("stop"), failed()):
+        s = one().when(start()).when(waits("go", timeout=5)).when(end)
+        assert (s.state.outcome != "", s.state.runs, s.state.timers, s.state.waits) == (True, {}, {}, {})
+
+
 def test_skip_acts_on_the_active_stage_if_its_class_allows() -> None:
     s = one().when(start()).when(control("skip")).then(event("stage_skipped", node="a", next="end"), *END)
     s = one()
@@ -254,6 +274,8 @@ def test_a_command_read_again_changes_nothing() -> None:
 def test_a_command_sent_again_under_its_id_changes_nothing() -> None:
     s = one().when(start(id="x")).when(sent("go", id="y")).when(sent("go", id="y"), start(id="x")).then()
     s.when(start(id="z")).then("command_rejected")
+    assert s.state.refusal is not None
+    assert s.state.refusal.problems[0].message == "session 's' exists already"
 
 
 def test_a_command_to_no_session_is_refused_without_an_event() -> None:
@@ -265,13 +287,18 @@ def test_a_command_to_no_session_is_refused_without_an_event() -> None:
 def test_a_snapshot_at_any_point_goes_on_to_the_same_state(kept: bool) -> None:
     s = two().when(start()).when(waits("go", "p/a", timeout=9), steps("pay", {"k": [1]}, "p/b"), sent("other", 1))
     s.when(sent("go")).when(failed("p/b", retries=1, delay=3)).when(completed("p/a", writes={"x.y": 1}))
+    delay = s.state.runs["p/b"].retry_timer
+    assert delay is not None
+    s.when(fires(delay)).when(completed("p/b"))
     whole = dump(s.state)
     for cut in range(1, len(s.history)):
         state = State("s", s.pipeline)
         for data in s.history[:cut]:
             apply(state, data)
         if kept:
-            state = load(dump(state), s.pipeline)
+            image = dump(state)
+            state = load(image, s.pipeline)
+            assert dump(state) == image
         for data in s.history[cut:]:
             apply(state, data)
         assert dump(state) == whole

@@ -92,10 +92,11 @@ def test_a_run_is_told_with_its_attempts_as_far_as_its_class_is_known_and_its_in
 
 
 def test_a_join_is_told_with_what_is_over_what_failed_and_what_is_still_inside() -> None:
-    s = Scenario(BRANCHES).when(start(items=[1, 2, 3]), failed("both/each/each[1]"), completed("both/a"))
+    s = Scenario(BRANCHES).when(start(items=[1, 2, 3]), failed("both/each/each[1]")).after(7)
+    s.when(completed("both/each/each[0]"), completed("both/a"))
     _, both, each, sub, *_ = told(s)
     assert "waits for all of its branches (1 of 3 are over); still inside: each, sub;" in both
-    assert "waits for its items (1 of 3 are over, 1 of them failed); still inside: 0, 2;" in each
+    assert "waits for its items (2 of 3 are over, 1 of them failed); still inside: 2; since 2030-01-01T00:00:00" in each
     assert "waits for 'inner' to end" in sub
 
 

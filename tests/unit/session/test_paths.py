@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stageflow_es.session.paths import MISSING, Frame, PathError, parse, read
+from stageflow_es.session.paths import MISSING, Frame, PathError, copy, parse, read
 
 PART = st.sampled_from(["a", "b", "0", "1"])
 PATH = st.lists(PART, min_size=1, max_size=3).map(".".join)
@@ -20,7 +20,8 @@ VALUE = st.recursive(
 )
 CONTEXT = st.dictionaries(PART, VALUE, max_size=3)
 MOVES = st.lists(
-    st.tuples(st.sampled_from(["write", "share", "fork"]), st.one_of(PATH, st.just("payload")), VALUE), max_size=12
+    st.tuples(st.sampled_from(["write", "share", "fork", "stay"]), st.one_of(PATH, st.just("payload")), VALUE),
+    max_size=12,
 )
 
 
@@ -57,6 +58,10 @@ def _step(inner: Any, part: str, made: dict[str, Any] | None, value: Any) -> Any
 
 
 @given(CONTEXT, MOVES)
+@example({}, [("write", "a.b", 1), ("share", "a", 0), ("write", "a.b", 2)])
+@example({}, [("write", "a.b", 1), ("share", "payload", 0), ("write", "a.b", 2)])
+@example({}, [("write", "a.b", 1), ("fork", "a", 0), ("write", "a.b", 2)])
+@example({}, [("write", "a.b", 1), ("stay", "a", 0), ("write", "a.b", 2)])
 def test_later_writes_change_nothing_that_was_shared_or_forked(
     context: dict[str, Any], moves: list[tuple[str, str, Any]]
 ) -> None:
@@ -67,9 +72,10 @@ def test_later_writes_change_nothing_that_was_shared_or_forked(
         if move == "share":
             shared = frame.share(path)
             kept.append((shared, shared if shared is MISSING else deepcopy(shared)))
-        elif move == "fork":
-            kept.append((frame.root, deepcopy(frame.root)))
-            frame = frame.fork()
+        elif move in ("fork", "stay"):
+            forked = frame.fork()
+            frame, other = (forked, frame) if move == "fork" else (frame, forked)
+            kept.append((other.root, deepcopy(other.root)))
         else:
             model = written(frame, model, path, value)
         assert frame.root == model
@@ -106,8 +112,18 @@ def test_the_journal_of_a_frame_leads_from_what_it_was_when_that_began_to_what_i
     assert again.changes() == frame.changes()
 
 
+def test_a_copy_shares_nothing_that_can_change() -> None:
+    value: dict[str, Any] = {"a": [1, {"b": [2]}], "c": {"d": 3}}
+    copied = copy(value)
+    assert copied == value
+    containers = [(value, copied), *((value[key], copied[key]) for key in value)]
+    containers += [(value["a"][1], copied["a"][1]), (value["a"][1]["b"], copied["a"][1]["b"])]
+    assert not [one for one, other in containers if one is other]
+
+
 def test_a_missing_path_and_one_through_a_value_are_missing() -> None:
     frame = Frame({"a": [{"b": 1}], "t": "text"})
     assert frame.get("a.0.b") == 1
     assert {frame.get(path) for path in ("a.1", "a.x", "a.0.c", "t.0", "z.z")} == {MISSING}
+    assert not MISSING
     assert read(frame.root, ()) is frame.root

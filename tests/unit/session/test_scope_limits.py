@@ -19,6 +19,7 @@ def test_a_body_that_maps_itself_for_ever_fails_before_it_takes_the_memory_of_it
     assert error is not None
     assert (error.type, error.node) == ("ScopeLimit", "m")
     assert f"{MAX_DEPTH} deep" in error.message
+    assert len(s.state.scopes) == MAX_DEPTH + 1
     assert len(s.history) < 10 * MAX_DEPTH
 
 
