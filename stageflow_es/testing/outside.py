@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from selectors import SelectorKey
 from typing import Any
 from weakref import WeakSet
@@ -37,14 +36,13 @@ class Outside:
         """Whether somebody may be."""
         return len(self._files) > len(self._own) or bool(self._strangers())
 
-    def known(self, executor: Executor | None, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function for an executor, the thread of which will count as idle when its calls are done."""
-        threaded = executor is None or isinstance(executor, ThreadPoolExecutor)
-        return partial(self._call, function) if threaded else function
-
-    def _call(self, function: Callable[..., Any], *args: Any) -> Any:
-        self._known.add(threading.current_thread())
-        return function(*args)
+    @contextmanager
+    def knowing(self) -> Iterator[None]:
+        """Threads that are begun inside the block belong to somebody who reports: a pool begins one with a call, and
+        another may take the call."""
+        before = set(threading.enumerate())
+        yield
+        self._known.update(thread for thread in threading.enumerate() if thread not in before)
 
     def _running(self) -> list[asyncio.SubprocessTransport]:
         if self.processes:

@@ -172,7 +172,8 @@ class SkippingLoop(OwnTime, asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        call = super().run_in_executor(executor, self._at_work.known(executor, func), *args)
+        with self._at_work.knowing():
+            call = super().run_in_executor(executor, func, *args)
         self.outside.add(call)
         call.add_done_callback(self.outside.discard)
         return call

@@ -9,7 +9,8 @@
 
 `asyncio.sleep`, timeouts, and the sessions' own waits, sleeps and retries all go by this time, and so does the `at` of
 events. `datetime.now()` and `time` stay the machine's, and so does what a `blocking` stage does with asyncio in its
-thread.
+thread. A test that asks again and again with `asyncio.sleep(0)` in between lets no time pass: it wants `advance()`.
+Async fixtures of pytest plugins run on another loop.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar
 
@@ -398,9 +400,20 @@ async def _standing(busy: Callable[[], Awaitable[None]]) -> datetime:
 
 @pytest.mark.parametrize("busy", [_in_a_thread, _in_a_subprocess, _in_a_shell])
 def test_the_clock_stands_while_somebody_is_at_work_outside_however_long(busy: Callable[[], Awaitable[None]]) -> None:
-    with capture_logs() as logged:
+    with capture_logs():
         assert run_in_virtual_time(_standing(busy), patience=0.001) == START
-    assert {(line["event"], line["so"]) for line in logged} == {("silent_outside", "time stands")}
+
+
+def test_a_clock_that_stands_for_long_says_why() -> None:
+    with capture_logs() as logged:
+
+        def work_until_it_is_said() -> None:
+            while not logged:
+                work()
+
+        run_in_virtual_time(_standing(lambda: asyncio.to_thread(work_until_it_is_said)), patience=0.001)
+    assert [line["so"] for line in logged] == ["time stands"]
+    assert logged[0]["at_work"] == ["1 call in threads or executors"]
 
 
 @pytest.mark.parametrize("busy", [_in_a_thread_of_its_own, _over_a_socket])
@@ -418,10 +431,13 @@ def test_a_thread_that_ends_without_a_word_holds_the_clock_no_longer() -> None:
     assert logged == []
 
 
-def test_a_thread_that_has_done_its_calls_holds_the_clock_no_longer() -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_a_pool_that_has_done_its_calls_holds_the_clock_no_longer(own: bool) -> None:
     async def call() -> None:
-        await asyncio.to_thread(work)
-        await asyncio.sleep(HOUR)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor() if own else nullcontext() as pool:
+            await asyncio.gather(*(loop.run_in_executor(pool, int) for _ in range(9)))  # not every thread gets a call
+            await asyncio.sleep(HOUR)
 
     with capture_logs() as logged:
         run_in_virtual_time(call())
