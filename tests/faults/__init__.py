@@ -3,6 +3,7 @@
 - `proxy`      a TCP proxy between a process and the server that cuts, stalls, delays and loses answers
 - `processes`  processes of our own, each ended by its pid
 - `servers`    one NATS server, or a cluster of several
+- `network`    what parts the servers of a cluster from each other, one way or both
 - `world`      servers, engines, a projector and a query service: an installation
 - `stages`     stages that leave a synced trace outside of their session; `trace` reads it
 - `pipelines`  what the sessions run, and what must come out of it

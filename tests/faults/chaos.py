@@ -8,12 +8,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from random import Random
 
 import msgspec
 
 from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.engine.ports import BusError
+from tests.faults.network import PARTINGS, ways_cut
 from tests.faults.processes import Process
 from tests.faults.proxy import Proxy, acknowledgement
 from tests.faults.world import World
@@ -151,7 +153,14 @@ class Chaos:
             (1, lambda: self._of(self._servers, "stop", self._stop_server, rng.choice([0, 3]))),
             (1, lambda: self._of(self._servers, "freeze", self._freeze, rng.choice([0.2, 3, 12]))),
             (1, lambda: ("all but one server", "kill -9", self._kill_all_but_one, rng.choice([0.5, 6]))),
+            *((share, partial(self._parting, kind)) for kind, share in PARTINGS.items()),
         ]
+
+    def _parting(self, kind: str) -> Made:
+        """Half of them part the leader of a stream, who others do not know of at once to be none any more."""
+        led = self._rng.random() < 0.5
+        target = "network of a leader" if led else "network of a server"
+        return target, kind, lambda seconds: self._part(kind, led, seconds), self._rng.choice([1, 5, 15])
 
     def _of(
         self, targets: dict[str, Process] | dict[str, Proxy], kind: str,
@@ -218,6 +227,30 @@ class Chaos:
         free = [server for name, server in self._servers.items() if name not in self._held]
         async with self._holding(self._rng.sample(free, min(len(self._servers) - 1, len(free)))) as servers:
             await self._end_servers(servers, signal.SIGKILL, seconds)
+
+    async def _part(self, kind: str, led: bool, seconds: float) -> None:
+        servers, network = self._world.servers.all, self._world.servers.network
+        one, other = self._rng.sample(range(len(servers)), 2)
+        leader = await self._world.servers.leader(self._link, self._rng.choice(LED)) if led else None
+        if leader is not None and servers.index(leader) != one:
+            one, other = servers.index(leader), one
+        ways, how = ways_cut(kind, one, other, len(servers))
+        network.bar(ways, how)
+        if kind == "cut off with an engine":
+            await self._strand(one, seconds)
+        else:
+            await asyncio.sleep(seconds)
+        network.clear(ways, how)
+
+    async def _strand(self, server: int, seconds: float) -> None:
+        """Let an engine and the clients reach one server only."""
+        proxies = [self._proxies[self._rng.choice(sorted(self._engines))], self._proxies["clients"]]
+        for proxy in proxies:
+            proxy.only = server
+            proxy.cut()
+        await asyncio.sleep(seconds)
+        for proxy in proxies:
+            proxy.only = None
 
     async def _step_down(self, _: float) -> None:
         with suppress(ApiError, BusError):

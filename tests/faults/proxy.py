@@ -20,25 +20,29 @@ class Proxy:
     what passes from then on.
 
     `refusing`: new connections are closed at once. `stalled`: nothing passes, connections stay open (half-open).
-    `delay`: seconds every chunk waits. `lose`: which messages of the server never arrive; `lost` counts them.
+    `delay`: seconds every chunk waits. `lose`: which messages of the server never arrive; `lost` counts them. `only`:
+    the one server that can be reached, as its place among the ports. `plain`: what passes is not looked into.
     """
 
-    def __init__(self, *ports: int) -> None:
+    def __init__(self, *ports: int, plain: bool = False) -> None:
         self.server_ports = list(ports)
         self.refusing = False
+        self.only: int | None = None
+        self._plain = plain
         self.delay = 0.0
         self.lose: Lose | None = None
         self.lost = 0
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._up, self._down = asyncio.Event(), asyncio.Event()
+        self.stall()
         self._listeners: list[asyncio.Server] = []
-        self._connections: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._connections: dict[tuple[asyncio.StreamWriter, asyncio.StreamWriter], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> Proxy:
+    async def start(self, *at: int) -> Proxy:
+        """Listen, `at` these ports or any."""
         for place in range(len(self.server_ports)):
             accept = partial(self._accept, place)
-            self._listeners.append(await asyncio.start_server(accept, "127.0.0.1", 0))
+            self._listeners.append(await asyncio.start_server(accept, "127.0.0.1", at[place] if at else 0))
         return self
 
     @property
@@ -48,28 +52,34 @@ class Proxy:
 
     @property
     def stalled(self) -> bool:
-        return not self._flowing.is_set()
+        return not (self._up.is_set() or self._down.is_set())
 
     @stalled.setter
     def stalled(self, stalled: bool) -> None:
-        if stalled:
-            self._flowing.clear()
-        else:
-            self._flowing.set()
+        self.stall(up=stalled, down=stalled)
+
+    def stall(self, *, up: bool = False, down: bool = False) -> None:
+        """Let nothing pass to the servers, or from them."""
+        for flowing, stalled in ((self._up, up), (self._down, down)):
+            if stalled:
+                flowing.clear()
+            else:
+                flowing.set()
 
     def cut(self) -> None:
-        """Break every connection there is, without a farewell."""
-        for pair in list(self._connections):
-            for writer in pair:
+        """Break every connection there is, without a farewell; with `only`, those to other servers."""
+        for pair, place in list(self._connections.items()):
+            for writer in pair if place != self.only else ():
                 writer.transport.abort()
 
     def mend(self) -> None:
         """No more faults."""
-        self.refusing, self.stalled, self.delay, self.lose = False, False, 0.0, None
+        self.refusing, self.stalled, self.delay, self.lose, self.only = False, False, 0.0, None, None
 
     async def close(self) -> None:
         for listener in self._listeners:
             listener.close()
+        self.only = None
         self.cut()
         for task in self._tasks:
             task.cancel()
@@ -81,7 +91,7 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, place: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.refusing:
+        if self.refusing or self.only not in (None, place):
             writer.transport.abort()
             return
         try:
@@ -90,7 +100,7 @@ class Proxy:
             writer.transport.abort()
             return
         pair = (writer, back)
-        self._connections.add(pair)
+        self._connections[pair] = place
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._upstream(reader, back))
@@ -98,31 +108,34 @@ class Proxy:
         except* (OSError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._connections.discard(pair)
+            self._connections.pop(pair, None)
             for one in pair:
                 one.transport.abort()
 
     async def _upstream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            await self._pass(writer, data)
+            await self._pass(writer, data, self._up)
         raise ConnectionResetError
 
     async def _downstream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames = _Frames()
         while data := await reader.read(65536):
+            if self._plain:
+                await self._pass(writer, data, self._down)
+                continue
             kept = bytearray()
             for line, payload in frames.feed(data):
                 if payload and self.lose is not None and self.lose(line, payload):
                     self.lost += 1
                 else:
                     kept += line + payload
-            await self._pass(writer, bytes(kept))
+            await self._pass(writer, bytes(kept), self._down)
         raise ConnectionResetError
 
-    async def _pass(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+    async def _pass(self, writer: asyncio.StreamWriter, data: bytes, flowing: asyncio.Event) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
-        await self._flowing.wait()
+        await flowing.wait()
         writer.write(data)
         with suppress(ConnectionResetError):
             await writer.drain()

@@ -14,6 +14,7 @@ import msgspec
 from stageflow_es.bus.jetstream import find_server
 from stageflow_es.bus.jetstream.link import ApiError, Link
 from stageflow_es.engine.ports import BusError
+from tests.faults.network import NOWHERE, Network
 from tests.faults.processes import Process, free_port
 
 _LEADER_WITHIN = 1.0
@@ -29,6 +30,7 @@ class Servers:
         self.ports = [free_port() for _ in range(count)]
         self.monitors = [free_port() for _ in range(count)] if count > 1 else []
         self._routes = [free_port() for _ in self.monitors]
+        self.network = Network(self._routes)
         self.all = [self._process(folder, number, f"  {jetstream}\n}}\n{config}\n") for number in range(count)]
 
     @property
@@ -49,14 +51,16 @@ class Servers:
         """With `no_advertise`, or clients would learn of ways to the servers that do not lead through their proxies."""
         if not self._routes:
             return ""
-        others = ", ".join(f"'nats-route://127.0.0.1:{port}'" for port in self._routes)
+        others = ", ".join(f"'nats-route://127.0.0.1:{port}'" for port in self.network.routes(number))
         return (
             f"server_name: n{number}\nhttp: 127.0.0.1:{self.monitors[number]}\ncluster {{\n  name: c\n"
-            f"  listen: 127.0.0.1:{self._routes[number]}\n  routes: [{others}]\n  no_advertise: true\n}}\n"
+            f"  listen: 127.0.0.1:{self._routes[number]}\n  routes: [{others}]\n"
+            f"  advertise: '{NOWHERE}'\n  no_advertise: true\n  ping_interval: 4s\n  ping_max: 2\n}}\n"
         )
 
     async def start(self, servers: Sequence[Process] | None = None) -> None:
         """Start these, or all that do not run."""
+        await self.network.open()
         down = [server for server in self.all if not server.alive] if servers is None else servers
         for server in down:
             await server.start()

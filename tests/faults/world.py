@@ -97,3 +97,4 @@ class World:
         for process in reversed(self.processes):
             if process.alive:
                 await process.end(signal.SIGKILL)
+        await self.servers.network.close()
