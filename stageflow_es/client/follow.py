@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from stageflow_es.bus.jetstream.incoming import Incoming
-from stageflow_es.bus.jetstream.link import Link
+from stageflow_es.bus.jetstream.link import Absent, Denied, Link
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.journal import Journal, Record, record
 from stageflow_es.client.queries import Queries
@@ -84,7 +84,7 @@ class Follower:
         listener = await self._link.client.listen(self._subject, live.take)
         try:
             await self._link.client.flush()
-            async for data in self._stored(tries=1):
+            async for data in self._stored(first=True):
                 yield data
             while not await self._over():
                 message = await live.next()
@@ -97,16 +97,18 @@ class Follower:
         finally:
             await listener.close()
 
-    async def _stored(self, tries: int = UNREADABLE) -> AsyncGenerator[bytes]:
-        """What the history has more; nothing while the server is away, until that was so for too many `tries`."""
+    async def _stored(self, *, first: bool = False) -> AsyncGenerator[bytes]:
+        """What the history has more; nothing while the server is away, until that was so too often. Who hears at
+        `first` that nobody has a history, or none for this user, waits for none."""
         try:
             while found := await self._journal.read():
                 for one in found:
                     yield self._note(one)
             self._unread = 0
-        except Unanswered:
+        except Unanswered as problem:
             self._unread += 1
-            if self._unread >= tries and not self._link.client.is_reconnecting:
+            hopeless = first and isinstance(problem, Absent | Denied)
+            if (hopeless or self._unread >= UNREADABLE) and not self._link.client.is_reconnecting:
                 raise
 
     def _live(self, message: Incoming) -> Record | None:

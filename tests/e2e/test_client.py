@@ -330,6 +330,23 @@ async def test_while_no_server_leads_the_commands_stream_a_command_is_sent_again
     assert next(silences, None) is None
 
 
+async def test_a_history_that_is_not_answered_at_first_is_asked_for_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await client.start(ASK)
+    await session.stop()
+    read, silences = Journal.read, iter([Unanswered("nobody")])
+
+    async def answered_late(journal: Journal) -> Any:
+        for silence in silences:
+            raise silence
+        return await read(journal)
+
+    monkeypatch.setattr(Journal, "read", answered_late)
+    monkeypatch.setattr(follow, "SILENCE", 0.05)
+    assert [event.n async for event in session.events()] == [1, 2, 3]
+
+
 async def test_a_command_that_nothing_takes_in_time_may_be_kept(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

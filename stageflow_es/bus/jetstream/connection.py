@@ -100,6 +100,8 @@ class Connection(Client):
         """By the subscription's number as the server writes it."""
         self._losses: list[Callable[[], None]] = []
         self._denials: list[Callable[[Denial], None]] = []
+        self._left: Any = None
+        self._leaving: asyncio.Task[None] | None = None
 
     @property
     def server_info(self) -> Mapping[str, Any]:
@@ -121,6 +123,21 @@ class Connection(Client):
     def when_denied(self, tell: Callable[[Denial], None]) -> None:
         """Call `tell` whenever the server says that this user may not publish or subscribe where it just tried to."""
         self._denials.append(tell)
+
+    def leave_server(self) -> None:
+        """Go to another of the servers named, if there is one: to this one last."""
+        if self.is_connected and len(self._server_pool) > 1:
+            self._left = self._current_server
+            self._leaving = asyncio.get_running_loop().create_task(
+                self._process_op_err(nats_errors.StaleConnectionError())
+            )
+
+    async def _select_next_server(self) -> None:
+        left, self._left = self._left, None
+        if left in self._server_pool:
+            self._server_pool.remove(left)
+            self._server_pool.append(left)
+        await super()._select_next_server()
 
     async def _process_err(self, err_msg: str) -> None:
         if found := _DENIED.match(err_msg):

@@ -25,6 +25,13 @@ NO_ROOM = frozenset({10002, 10023, 10047, 10077})
 """The account, the server, its store, or the stream has reached its limit: a write may succeed later."""
 _NOT_NOW = NO_ROOM | {10158, 10176, 10210}
 """So it may where the same message is still under way, there were too many batches, or one did not arrive whole."""
+_NO_LEADER = 503
+_FROM_ANYBODY = ("INFO", "STREAM.INFO.")
+"""What servers answer that are cut off, too."""
+STRANDED = 10.0
+"""Seconds without one answer that takes a leader, after which another server is tried: the network may have cut this
+one off from those that have a majority, and it keeps its clients all the same. Longer than it takes to elect a leader.
+"""
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 _DEAF = "this user may not subscribe to its inbox, so no answer reaches it: allow it _INBOX.>, or its own prefix of it"
@@ -101,6 +108,7 @@ class Link:
         self._answers: Listener | None = None
         self._awaited: dict[asyncio.Future[Any], str] = {}
         self._deaf = False
+        self._silent_since: float | None = None
 
     @classmethod
     async def open(cls, client: Connection, within: float) -> Link:
@@ -218,11 +226,33 @@ class Link:
     async def api(self, path: str, body: object = None, within: float | None = None) -> dict[str, Any]:
         """A call of the JetStream API: `path` without `$JS.API.`. Raises ApiError, Unanswered."""
         payload = b"" if body is None else msgspec.json.encode(body)
-        return checked(await self.request(f"{API}.{path}", payload, within=within))
+        with self.heeding(tells=not path.startswith(_FROM_ANYBODY)):
+            return checked(await self.request(f"{API}.{path}", payload, within=within))
 
     async def store(self, subject: str, payload: bytes, headers: Headers | None = None) -> int:
         """Publish to a stream and return the sequence it was stored at. Raises ApiError, Unanswered,
         Refused.
         """
-        ack = checked(await self.request(subject, payload, headers))
+        with self.heeding():
+            ack = checked(await self.request(subject, payload, headers))
         return int(ack["seq"])
+
+    @contextmanager
+    def heeding(self, *, tells: bool = True) -> Iterator[None]:
+        """Note whether what is asked in the block is answered, and leave a server where nothing is. `tells`: whether an
+        answer can only be a leader's."""
+        try:
+            yield
+        except (ApiError, Unanswered) as error:
+            answered = error.status != _NO_LEADER if isinstance(error, ApiError) else isinstance(error, Denied)
+            now = asyncio.get_running_loop().time()
+            if answered:
+                self._silent_since = None if tells else self._silent_since
+            elif self._silent_since is None:
+                self._silent_since = now
+            elif now - self._silent_since >= STRANDED:
+                self._silent_since = None
+                self.client.leave_server()
+            raise
+        else:
+            self._silent_since = None if tells else self._silent_since

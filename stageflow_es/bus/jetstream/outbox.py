@@ -113,7 +113,8 @@ class Outbox:
 
     async def _sequence(self, letter: _Letter, answer: asyncio.Future[Incoming]) -> int:
         """Where a message was stored. Raises ApiError, Unanswered."""
-        return int(checked(await self._link.answered(answer, letter.subject))["seq"])
+        with self._link.heeding():
+            return int(checked(await self._link.answered(answer, letter.subject))["seq"])
 
     async def _together(self, letters: list[_Letter]) -> None:
         try:
