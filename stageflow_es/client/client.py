@@ -32,7 +32,7 @@ from stageflow_es.client.handle import SessionHandle
 from stageflow_es.client.hearing import Hearing
 from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import Queries, SessionCounts, SessionInfo, askable, numbered, question
-from stageflow_es.client.selection import Selection, select
+from stageflow_es.client.selection import Selection, runs, select
 from stageflow_es.engine.ports import CommandKind
 from stageflow_es.engine.vitals import Vitals
 from stageflow_es.errors import DefinitionError, Problem
@@ -153,17 +153,18 @@ class Client:
         self, *, status: str | None = None, pipeline: str | None = None, label: str | None = None, page: int = 100
     ) -> AsyncGenerator[SessionInfo]:
         """The sessions the projection has, asked for page by page. `pipeline`: its name, or `name@digest` for those of
-        one version. `label`: `key=value`.
+        one version (`@digest`, whatever it is named, has all sessions looked at). `label`: `key=value`.
 
         Raises OperatorError when no query service answers.
         """
         cursor: str | None = None
+        nameless = isinstance(pipeline, str) and pipeline.startswith("@")
+        named = None if nameless else pipeline
         while True:
-            found = await self.queries.sessions(
-                status=status, pipeline=pipeline, label=label, limit=page, cursor=cursor
-            )
+            found = await self.queries.sessions(status=status, pipeline=named, label=label, limit=page, cursor=cursor)
             for row in found.sessions:
-                yield row
+                if not nameless or runs(row, pipeline):
+                    yield row
             cursor = found.cursor
             if cursor is None:
                 return
