@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import events as ev
 from stageflow_es.session.fold import hash_of
 
@@ -129,6 +130,20 @@ async def test_a_failed_session_is_mended_by_a_fork_under_another_definition(clu
     forked = await cluster.ended("f1")
     assert forked[-1].artifacts["value"] == 41  # type: ignore[union-attr]
     assert Doomed.broken
+
+
+async def test_a_fork_goes_by_the_name_of_the_definition_it_asks_for_or_else_by_its_sources(cluster: Cluster) -> None:
+    await cluster.engine()
+    mended = Pipeline.from_dict(chain(3))
+    digest = await cluster.bus.definitions.put(mended.canonical)
+    for name in ("orders", "returns"):
+        await cluster.bus.definitions.name(name, digest)
+    await cluster.start("s1", "orders")
+    await cluster.ended("s1")
+    for new, asked in (("f1", {}), ("f2", {"pipeline": f"returns@{digest}"}), ("f3", {"pipeline": chain(3)})):
+        await fork(cluster, new, "s1", 1, **asked)
+    begun = [(await cluster.ended(new))[0] for new in ("f1", "f2", "f3")]
+    assert [one.pipeline for one in begun if isinstance(one, ev.SessionStarted)] == ["orders", "returns", None]
 
 
 async def test_a_paused_fork_waits_for_resume(cluster: Cluster) -> None:
