@@ -22,7 +22,8 @@ patience        asking the bus again until it answers
 clock           what time it is, and how it is written; `own_time`: of an event loop that keeps its own
 vitals          what an engine tells of itself, its group commit included
 local           StageFlow's own API: sessions in this process, without a server; `local_host` is what their actors live
-                in, `local_commands` what is sent to them, also before they begin
+                in, `local_commands` what is sent to them, also before they begin; `local_arguments` checks what they
+                are given
 """
 
 from __future__ import annotations

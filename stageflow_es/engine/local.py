@@ -16,22 +16,20 @@ from typing import Any
 from stageflow_es.engine.actor import Actor
 from stageflow_es.engine.durable_calls import number_of_seconds
 from stageflow_es.engine.listeners import Listeners
+from stageflow_es.engine.local_arguments import check_handler, check_kinds, check_stages, check_type, is_name, json_of
 from stageflow_es.engine.local_commands import LocalCommands
 from stageflow_es.engine.local_host import LocalHost
 from stageflow_es.engine.local_snapshot import image_of, restored
 from stageflow_es.engine.own_time import own_time
-from stageflow_es.engine.stage_view import latest, plain
-from stageflow_es.errors import CommandRejected, DefinitionError, MissingArtifact, Problem, SessionFailed, StageError
+from stageflow_es.engine.stage_view import latest
+from stageflow_es.errors import CommandRejected, MissingArtifact, Problem, SessionFailed
 from stageflow_es.pipeline import Pipeline as CompiledPipeline
-from stageflow_es.pipeline import StageNode
 from stageflow_es.pipeline.pointers import shown
-from stageflow_es.pipeline.values import is_text
 from stageflow_es.session import commands as cmd
 from stageflow_es.session.paths import copy
 from stageflow_es.session.state import State
-from stageflow_es.session.wire import INPUT_TYPE
 from stageflow_es.stageflow import Pipeline
-from stageflow_es.stages import Context, DotDict, Event, get_stages
+from stageflow_es.stages import Context, DotDict, Event
 
 
 class SessionResult:
@@ -65,10 +63,10 @@ class Session:
         context: Context | None = None,
         event_handler: Callable[[Event], None] | None = None,
     ) -> None:
-        _check_kinds(id, pipeline, context)
-        _check_handler(event_handler)
+        check_kinds(id, pipeline, context)
+        check_handler(event_handler)
         self._pinned = pipeline.compiled if isinstance(pipeline, Pipeline) else pipeline
-        _check_stages(self._pinned)
+        check_stages(self._pinned)
         self.id = id
         self.pipeline = pipeline
         self._context = Context() if context is None else context
@@ -85,7 +83,7 @@ class Session:
         """Run to the end and return how it ended. Raises SessionFailed when the session fails. Cancelled, it leaves
         the session where it stands: `run` again goes on, beginning the stages that ran anew."""
         if not self._state.n:
-            self._accepted(self._commands.begin(_json(self._context.to_dict(), "the context")))
+            self._accepted(self._commands.begin(json_of(self._context.to_dict(), "the context")))
         self._runners += 1
         time = own_time(asyncio.get_running_loop())
         if time is not None:
@@ -140,8 +138,8 @@ class Session:
 
         One of type `command` steers (`{"name": "stop"}`); if that is refused, an event says so, as in StageFlow.
         """
-        _check_type(type_)
-        entry = {"type": type_, "payload": _json(payload, "the payload")}
+        check_type(type_)
+        entry = {"type": type_, "payload": json_of(payload, "the payload")}
         if type_ == "command":
             self._steer(entry["payload"])
         else:
@@ -167,7 +165,7 @@ class Session:
     async def wait_input(self, type_: str, timeout: float | None = None) -> dict[str, Any] | None:
         """Wait, beside the pipeline, for an input of a type: one that nobody took yet or the next one; None after
         `timeout` seconds. The pipeline gets it all the same."""
-        _check_type(type_)
+        check_type(type_)
         timeout = None if timeout is None else number_of_seconds(timeout, "the timeout of a wait")
         kept = self._listeners.kept(type_)
         if kept is not None:
@@ -193,7 +191,7 @@ class Session:
 
     @event_handler.setter
     def event_handler(self, handler: Callable[[Event], None] | None) -> None:
-        _check_handler(handler)
+        check_handler(handler)
         self._host.told_to(handler)
 
     async def pause(self) -> None:
@@ -213,7 +211,7 @@ class Session:
 
     async def skip(self, scope: str | None = None) -> None:
         """Skip the active stage, or the one in `scope`. Raises CommandRejected when it cannot be skipped."""
-        if not (scope in (None, "") or _is_name(scope)):
+        if not (scope in (None, "") or is_name(scope)):
             raise CommandRejected([Problem(path="/scope", message=f"a scope is named by a text, not {shown(scope)}")])
         self._accepted(self._control("skip", scope))
         self._after_sending()
@@ -326,62 +324,6 @@ def _nobody(event: Event) -> None:
 
 def _definition(pipeline: Pipeline | CompiledPipeline) -> dict[str, Any]:
     return pipeline.raw_json if isinstance(pipeline, Pipeline) else pipeline.raw
-
-
-def _check_kinds(id: str, pipeline: Pipeline | CompiledPipeline, context: Context | None) -> None:
-    """Raise for what would come out as something else once the session runs."""
-    if not _is_name(id):
-        raise ValueError(f"a session's id is a text that is not empty, not {id!a:.80}")
-    if not isinstance(pipeline, Pipeline | CompiledPipeline):
-        raise TypeError(f"a session runs a pipeline, such as Pipeline.from_dict gives, and not {pipeline!r:.80}")
-    if not isinstance(context, Context | None):
-        raise TypeError(f"a session's context is a Context, such as Context(payload={{...}}), not {context!r:.80}")
-
-
-def _check_handler(handler: object) -> None:
-    if not (handler is None or callable(handler)):
-        raise TypeError(f"an event handler is called with every event, and {handler!r:.80} cannot be called")
-
-
-def _is_name(given: Any) -> bool:
-    """Whether it is a text that is not empty; enumerations may have texts as their members."""
-    return isinstance(given, str) and bool(given) and is_text(given[:])
-
-
-def _check_type(type_: str) -> None:
-    """Raise CommandRejected for what is no type of an input."""
-    if not _is_name(type_):
-        raise CommandRejected([Problem(path="/type", message=INPUT_TYPE)])
-
-
-def _json(value: Any, what: str) -> Any:
-    """A value as JSON has it, detached from the caller's. Raises CommandRejected when it is not JSON."""
-    try:
-        return plain(value, what)
-    except StageError as problem:
-        raise CommandRejected([Problem(path="/payload", message=str(problem))]) from None
-
-
-def _check_stages(pipeline: CompiledPipeline) -> None:
-    """Raise DefinitionError for the stages of a pipeline that are not registered here: it may have been made without
-    looking."""
-    known = get_stages()
-    unknown = [
-        Problem(message=f"stage {node.stage!r} of node {node.id!r} is not registered")
-        for each in _with_subpipelines(pipeline, {})
-        for node in each.nodes.values()
-        if isinstance(node, StageNode) and node.stage not in known
-    ]
-    if unknown:
-        raise DefinitionError(unknown)
-
-
-def _with_subpipelines(pipeline: CompiledPipeline, found: dict[int, CompiledPipeline]) -> Sequence[CompiledPipeline]:
-    if id(pipeline) not in found:
-        found[id(pipeline)] = pipeline
-        for inner in pipeline.subpipelines.values():
-            _with_subpipelines(inner, found)
-    return list(found.values())
 
 
 __all__ = ["Pipeline", "Session", "SessionResult"]
