@@ -1,7 +1,12 @@
 # Everything needs Python 3.11 or newer and make; the rest is installed into .venv when first wanted.
 
-PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 python3.14 python; do \
-	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+# Of a Python: 1, built with optimisations, as those of distributions are; 0, built without; less, too old.
+FITNESS = import ensurepip, sys, sysconfig; said = str(sysconfig.get_config_var("CONFIG_ARGS")); \
+	fitness = ("--enable-optimizations" in said or sys.prefix == "/usr") - (sys.version_info < (3, 11)) * 2
+# The first that was built with optimisations; where there is none, the first that is new enough.
+PYTHON ?= $(shell for least in 1 0; do \
+	for python in python3.13 python3.12 python3.11 python3 /usr/bin/python3 python3.14 python; do \
+	$$python -c '$(FITNESS); sys.exit(fitness < '$$least')' 2>/dev/null && echo $$python && exit; done; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -38,7 +38,7 @@ class Load:
     async def open(cls, url: str) -> Self:
         connection = await connect(url)
         load = cls(connection, await Link.open(connection, PATIENCE))
-        load._listener = await connection.listen("stageflow.events.*", load._see)
+        load._listener = await connection.listen_to_parts("stageflow.events.*", load._see)
         await connection.listen("stageflow.rejections.*", load._refuse)
         await connection.flush()
         return load
@@ -107,17 +107,16 @@ class Load:
     def has_ended(self, session: str) -> bool:
         return self._ended[session].done()
 
-    def _see(self, message: Incoming) -> None:
+    def _see(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
         self.events += 1
         self._stirred.set()
-        data = message.data
         if data.startswith(ENDS):
             told = self._ended
         elif data.startswith(WAITS):
             told = self._waiting
         else:
             return
-        future = told.get(message.subject.rsplit(".", 1)[1])
+        future = told.get(subject.rsplit(b".", 1)[1].decode())
         if future is not None and not future.done():
             future.set_result(None)
 

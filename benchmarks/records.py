@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import metadata
@@ -91,11 +93,16 @@ def now() -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version() + ("" if _optimized() else " built without optimisations")}
     versions |= {name: metadata.version(name) for name in _PACKAGES}
     versions["nats-server"] = _said([str(find_server()), "--version"]).rsplit(" ", 1)[-1].lstrip("v")
     versions["commit"] = _said(["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"])
     return {name: version for name, version in versions.items() if version}
+
+
+def _optimized() -> bool:
+    """Whether this Python was built with optimisations: it says so, or it is a distribution's own."""
+    return "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")) or sys.base_prefix == "/usr"
 
 
 def _said(command: list[str]) -> str:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from services.memory import settle
+from services.priority import give_way
 from services.settings import Settings, log_as_json
 from stageflow_es import __version__
 from stageflow_es.bus.jetstream import BusSettings, connect
@@ -129,6 +130,8 @@ async def serve(settings: Settings, roles: Sequence[Role]) -> None:
 def main(name: str, *roles: Role) -> int:
     """The exit code: 0 stopped as asked; 3 the installation is not as it should be, and the message says what to do."""
     log_as_json()
+    if project in roles:
+        give_way()
     try:
         asyncio.run(serve(Settings.read(os.environ), roles))
     except KeyboardInterrupt:  # it had not begun

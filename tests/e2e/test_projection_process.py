@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from services.priority import LATER
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.client import Client, SessionInfo
 from stageflow_es.client.queries import NoQueries
@@ -36,14 +37,14 @@ async def start(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) 
 
 
 @asynccontextmanager
-async def service(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) -> AsyncIterator[None]:
+async def service(name: str, server: EmbeddedServer, bus: JetStreamBus, db: Path) -> AsyncIterator[Process]:
     """A service that has started, during the block, which ends with SIGTERM and with a process that ended well."""
     process = await start(name, server, bus, db)
     assert process.stderr is not None
     try:
         while b'"started"' not in await asyncio.wait_for(process.stderr.readline(), 20):
             assert process.returncode is None
-        yield
+        yield process
         process.send_signal(signal.SIGTERM)
         _, log = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0, log.decode()
@@ -111,3 +112,11 @@ async def test_a_file_that_cannot_be_made_is_named_with_exit_code_3(
     _, log = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 3
     assert f"projector: [Errno 17] File exists: '{tmp_path / 'file'}'" in log.decode()
+
+
+@pytest.mark.parametrize(("name", "nicer"), [("projector", LATER), ("projection", LATER), ("query", 0)])
+async def test_only_who_follows_the_events_gives_way_to_those_who_make_them(
+    nats_server: EmbeddedServer, bus: JetStreamBus, engine: Engine, tmp_path: Path, name: str, nicer: int
+) -> None:
+    async with service(name, nats_server, bus, tmp_path / "projection.db") as process:
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(os.getpriority(os.PRIO_PROCESS, 0) + nicer, 19)
