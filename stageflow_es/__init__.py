@@ -1,7 +1,7 @@
 """StageFlow pipelines as durable, event-sourced sessions on NATS JetStream.
 
     errors       every error, by whose fault it is
-    log          what is logged, through structlog
+    log          what is logged, through structlog; `release` is which one this is
     pipeline/    what may run: nodes, definitions, validation, rules                   (pure)
     session/     what happens: commands -> decide -> events -> evolve -> state         (pure)
     stages/      what users write: BaseStage, the registry, the built-in stages
@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from stageflow_es.release import RELEASE
 
 if TYPE_CHECKING:
     from stageflow_es.audit import explain_history, export_history, replay_history, verify_history, what_if
@@ -119,7 +121,7 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = RELEASE
 
 __all__ = [
     "BaseStage",

@@ -199,6 +199,7 @@ def engine_table(engines: dict[str, Vitals]) -> Table:
     """Engines, one a line, with what group commit made durable lately."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("ENGINE", no_wrap=True)
+    table.add_column("RELEASE", no_wrap=True)
     for heading in (
         "PARTITIONS",
         "SESSIONS",
@@ -215,7 +216,9 @@ def engine_table(engines: dict[str, Vitals]) -> Table:
         commits = one.commits
         counts = (one.partitions, one.sessions, one.running, one.queued, round(commits.events / (commits.seconds or 1)))
         sizes = (round(commits.events / (commits.rounds or 1), 1), commits.largest)
-        table.add_row(plain(name), *map(str, counts + sizes), f"{commits.p50:.2f}", f"{commits.p99:.2f}")
+        table.add_row(
+            plain(name), plain(one.release), *map(str, counts + sizes), f"{commits.p50:.2f}", f"{commits.p99:.2f}"
+        )
     return table
 
 

@@ -97,6 +97,7 @@ async def engines(patient: Patient) -> list[Finding]:
     members = await _members(patient)
     findings = [_alive(owners, sorted(members.keys() - owners.keys()), len(held))] if owners else []
     findings += _silent(held, await _clock(patient))
+    findings += _releases(members)
     findings += [_lacking(name, one.lacking) for name, one in members.items() if one.lacking]
     if free:
         findings.append(_unowned(free, owners))
@@ -109,6 +110,29 @@ async def _members(patient: Patient) -> dict[str, Vitals]:
         return await JetStreamLeases(patient.link, BusSettings(prefix=patient.names.prefix)).members()
     except (BusError, msgspec.MsgspecError):
         return {}
+
+
+def _releases(members: dict[str, Vitals]) -> list[Finding]:
+    """Whether engines of several releases work beside one another."""
+    of_release: dict[str, list[str]] = {}
+    for name, vitals in members.items():
+        if vitals.release:
+            of_release.setdefault(vitals.release, []).append(name)
+    if len(of_release) < 2:
+        return []
+    said = "; ".join(f"{release}: {', '.join(names[:_SHOWN])}" for release, names in sorted(of_release.items()))
+    latest = max(vitals.history_version for vitals in members.values())
+    behind = sorted(name for name, vitals in members.items() if vitals.release and vitals.history_version < latest)
+    idle = f": {', '.join(behind[:_SHOWN])} may not know the events of the others, and do nothing" if behind else ""
+    return [
+        Finding(
+            severity="warning" if behind else "note",
+            about=_ABOUT,
+            says=f"they are of {len(of_release)} releases: {said}",
+            means=f"as while they are updated, one after the other{idle}",
+            do="update the others too",
+        )
+    ]
 
 
 def _lacking(engine: str, stages: dict[str, int]) -> Finding:

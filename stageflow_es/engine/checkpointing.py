@@ -30,6 +30,7 @@ from stageflow_es.engine.patience import surely
 from stageflow_es.engine.places import Turn
 from stageflow_es.engine.ports import Bus, Checkpoint, ListedSession, Member, Unanswered, WrongSequence
 from stageflow_es.errors import OperatorError
+from stageflow_es.session import HISTORY_VERSION
 
 TAKEOVER_PAUSE = 0.1
 """Seconds between two tries to take a partition over."""
@@ -66,7 +67,7 @@ class Checkpointing:
 
     async def take_over(self) -> None:
         """Make the checkpoint ours, wake the sessions on its list, and go on from its floors. Raises OperatorError
-        where it belongs to other logs."""
+        where it belongs to other logs, or was a later release's."""
         before, mine = await self._replace()
         ours = (before.owner, before.incarnation) == (self._owner.name, self._owner.incarnation)
         self._saved = mine
@@ -88,8 +89,17 @@ class Checkpointing:
                     f"partition {self._number}: its checkpoint belongs to streams that were deleted and made again; "
                     "restore them from a backup, or delete the checkpoint to begin anew with what is there"
                 )
+            if before.history_version > HISTORY_VERSION:
+                raise OperatorError(
+                    f"partition {self._number}: an engine of a later release has worked on it, and its sessions may "
+                    "hold events that this one does not know: update this engine"
+                )
             mine = msgspec.structs.replace(
-                before, owner=self._owner.name, incarnation=self._owner.incarnation, clean=False
+                before,
+                owner=self._owner.name,
+                incarnation=self._owner.incarnation,
+                clean=False,
+                history_version=HISTORY_VERSION,
             )
             with suppress(WrongSequence, Unanswered):
                 self._revision = await bus.checkpoints.write(self._number, revision, mine)

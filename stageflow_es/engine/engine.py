@@ -26,7 +26,8 @@ from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watchdog
 from stageflow_es.errors import OperatorError
 from stageflow_es.log import logger
-from stageflow_es.session import State
+from stageflow_es.release import RELEASE
+from stageflow_es.session import HISTORY_VERSION, State
 from stageflow_es.stages import BaseStage, get_stages, spec_of
 
 log = logger(__name__)
@@ -73,6 +74,7 @@ class Engine:
         self._task: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
         self._said = -SAID_EVERY
+        self._overtaken = False
 
     # --- life ---
 
@@ -189,14 +191,13 @@ class Engine:
             unsettled=sum(held.partition.checkpointing.unsettled for held in self._held.values()),
             commits=self.bus.commits(),
             lacking=dict(lacking.most_common(LISTED)),
+            release=RELEASE,
+            history_version=HISTORY_VERSION,
         )
 
     async def _balance(self, member: Member) -> None:
         """Take free partitions up to a fair share; hand over what is above it."""
-        members = set(await self.bus.leases.members()) | {self.name}
-        if len(members) > self.bus.partitions:
-            self._serving.set()
-        share = -(-self.bus.partitions // len(members))
+        share = self._share(await self.bus.leases.members())
         for number in list(self._held)[share:]:
             held = self._held[number]
             await held.partition.hand_over()
@@ -211,6 +212,19 @@ class Engine:
             lease = await self.bus.leases.acquire(number, member)
             if lease is not None:
                 self._hold(number, lease, until)
+
+    def _share(self, members: Mapping[str, Vitals]) -> int:
+        """How many partitions are this engine's. Where one of a later release is at work, whose events it may not
+        know, it leaves them all to that."""
+        versions = {name: one.history_version for name, one in members.items()} | {self.name: HISTORY_VERSION}
+        sharing = [name for name, version in versions.items() if version == max(versions.values())]
+        overtaken = self.name not in sharing
+        if overtaken and not self._overtaken:
+            log.warning("engine_overtaken", engine=self.name, by=sharing, mend="update this engine to their release")
+        self._overtaken = overtaken
+        if overtaken or len(sharing) > self.bus.partitions:
+            self._serving.set()
+        return 0 if overtaken else -(-self.bus.partitions // len(sharing))
 
     def _term_from_now(self) -> float:
         """When a lease asked for now runs out at the earliest, by the event loop's clock."""

@@ -77,6 +77,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where an owner of a partition stands: both floors, the logs they belong to, and who was active.
 
     `clean` is true when the owner handed over in order, so that no run was lost. `incarnation` is the owner's.
+    `history_version` is the latest of all its owners'.
     """
 
     commands: int = 0
@@ -87,6 +88,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     incarnation: int = 0
     clean: bool = True
+    history_version: int = 1
 
 
 class EventLog(Protocol):

@@ -46,7 +46,8 @@ class Commits(msgspec.Struct, frozen=True, kw_only=True):
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """An engine at one moment: partitions it holds, sessions it has in memory, those whose stages run, and those that
     wait for a place to run; commands and fires of timers it has read and not dealt with yet; what it made durable; and
-    stages it has not got, each with the number of sessions that stand still for it."""
+    stages it has not got, each with the number of sessions that stand still for it. `release`: the version of this
+    program that it runs; empty for one that does not say. `history_version`: the latest histories it can fold."""
 
     partitions: int = 0
     sessions: int = 0
@@ -55,6 +56,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     unsettled: int = 0
     commits: Commits = Commits()
     lacking: dict[str, int] = {}
+    release: str = ""
+    history_version: int = 1
 
 
 class Tally:

@@ -15,6 +15,11 @@ async def engines(patient: Patient) -> list[Family]:
     members = await patient.client.engines()
     return [
         gauge("engines", "Engines alive.", len(members)),
+        Family(
+            name="engine_info",
+            help="An engine and the release it runs.",
+            samples=[Sample({"engine": engine, "release": one.release}, 1) for engine, one in members.items()],
+        ),
         *_standing(members),
         *_made(members),
     ]

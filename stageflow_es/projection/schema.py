@@ -15,12 +15,18 @@ Everything but the checkpoint follows from the events alone, so that a rebuild g
 
 from __future__ import annotations
 
+from stageflow_es.session import HISTORY_VERSION
 from stageflow_es.session.fold import EVOLVE_VERSION
 
 SCHEMA_VERSION = 4
 """Raised when tables or the meaning of a column change."""
 
-META = {"stageflow_projection": "1", "schema": str(SCHEMA_VERSION), "evolve": str(EVOLVE_VERSION)}
+META = {
+    "stageflow_projection": "1",
+    "schema": str(SCHEMA_VERSION),
+    "evolve": str(EVOLVE_VERSION),
+    "history": str(HISTORY_VERSION),
+}
 
 MARK_EVERY = 512
 """Events of a session between two marks."""

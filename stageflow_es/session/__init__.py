@@ -25,6 +25,6 @@ No clock, no randomness, no I/O: time and ids come in on commands.
 from stageflow_es.session.decide import Refused, decide
 from stageflow_es.session.evolve import evolve
 from stageflow_es.session.fold import ChainBroken, apply, fold, seal
-from stageflow_es.session.state import State
+from stageflow_es.session.state import HISTORY_VERSION, State
 
-__all__ = ["ChainBroken", "Refused", "State", "apply", "decide", "evolve", "fold", "seal"]
+__all__ = ["HISTORY_VERSION", "ChainBroken", "Refused", "State", "apply", "decide", "evolve", "fold", "seal"]

@@ -30,6 +30,10 @@ RECENT_COMMANDS = 64
 EVOLVE_VERSION = 1
 """Raised whenever a fold of the same events gives another state, so that old snapshots are not used."""
 
+HISTORY_VERSION = 1
+"""Raised whenever histories come to hold what an earlier release cannot fold as it is meant: an event of a new type, a
+field that matters. Engines of an earlier one leave the work to those of a later one from then on."""
+
 
 class Record(msgspec.Struct, kw_only=True, gc=False):
     """What one durable call of a stage came to. `kind`: emit, step, wait, sleep. `open` while it is waited for;

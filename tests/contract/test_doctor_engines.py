@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from stageflow_es import __version__
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.doctor import backlog
 from stageflow_es.engine import Engine
 from stageflow_es.engine.ports import Member
+from stageflow_es.engine.vitals import Vitals
+from stageflow_es.session import HISTORY_VERSION
 from stageflow_es.stages import BaseStage
 
 from .cluster import Gate, gated
@@ -89,6 +92,21 @@ async def test_an_engine_without_a_stage_its_sessions_have_come_to_says_so(
             lambda found: any("'Gate' (1 session)" in one.says for one in about(found, "engine e")),
         )
     assert "error" in {one.severity for one in about(findings, "engine e")}
+
+
+@pytest.mark.parametrize(("version", "severity"), [(HISTORY_VERSION, "note"), (HISTORY_VERSION + 1, "warning")])
+async def test_engines_of_two_releases_are_told_apart_and_those_that_are_overtaken_named(
+    jetstream: JetStreamBus, nats_server: EmbeddedServer, version: int, severity: str
+) -> None:
+    async with engine_on(jetstream, "before"):
+        later = await jetstream.leases.join("later")
+        await jetstream.leases.announce(later, Vitals(release="9.0", history_version=version))
+        found = await examined(nats_server.url, jetstream.names.prefix)
+    releases = [one for one in about(found, "engines") if "releases" in one.says]
+    assert [(one.severity, one.says) for one in releases] == [
+        (severity, f"they are of 2 releases: {__version__}: before; 9.0: later")
+    ]
+    assert ("before may not know" in releases[0].means) == (severity == "warning")
 
 
 async def test_a_partition_that_is_held_and_not_read_is_an_error(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import get_args
@@ -11,8 +13,9 @@ import pytest
 
 from stageflow_es import __version__
 from stageflow_es.audit import replay_history, verify_history
+from stageflow_es.docs.schemas import DIRECTORY
+from stageflow_es.session import HISTORY_VERSION, snapshot
 from stageflow_es.session import events as ev
-from stageflow_es.session import snapshot
 from stageflow_es.session.export import Export, NotAnExport, verify_export
 from stageflow_es.session.verify import Verified
 
@@ -115,3 +118,15 @@ def test_no_line_of_an_export_can_be_left_out_doubled_or_moved_unseen(path: Path
         assert not proves(b"".join([*lines[:place], line, *lines[place:]]))
         moved = lines[:place] + lines[place + 1 :]
         assert not proves(b"".join([*moved[: place // 2], line, *moved[place // 2 :]])) or place // 2 == place
+
+
+NAMES = {1: "6ca61e53d29a3dcb"}
+"""By version of histories, the hash of every name that can stand in an event."""
+
+
+def test_other_names_come_into_events_with_another_version_of_histories_only() -> None:
+    schema = json.loads((DIRECTORY / "events.schema.json").read_text())
+    names = sorted(f"{kind}.{name}" for kind, one in schema["$defs"].items() for name in one.get("properties", ()))
+    assert sha256(" ".join(names).encode()).hexdigest()[:16] == NAMES[HISTORY_VERSION], (
+        "raise HISTORY_VERSION, if a release has written histories of this one, and note the hash of the new names"
+    )
