@@ -19,8 +19,8 @@ from stageflow_es.pipeline import (
 )
 from stageflow_es.pipeline.room import with_room
 
-DEPTHS = 100
-"""More frames of `_below` than a chunk of CPython's has room for."""
+DEPTHS = 140
+"""More frames of `_below`, of 15 words or more, than the 16 KiB of a chunk of CPython's have room for."""
 TURNS = 600
 FEW_FAULTS = 400
 """Pages of memory. A loop across the end of a chunk takes at least one a turn; rules have a few steps without room."""
