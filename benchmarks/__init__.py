@@ -17,7 +17,7 @@ references    the disk and JetStream with no engine around them
 rig           a real server, engine and projector as processes, and what they took of the machine
 load          the client's side: starts, inputs, and the ends of sessions
 lag           how far the projection is behind
-disk          syncs a second
+disk          syncs a second; `processor`: turns a second
 stages        the stages that are run
 scale         in full, or QUICK=1
 program       a benchmark as a program; `__main__` runs all of them

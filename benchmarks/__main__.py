@@ -15,7 +15,6 @@ import time
 import msgspec
 
 from benchmarks import records
-from benchmarks.disk import syncs
 from benchmarks.figures import Figure, table
 from benchmarks.records import RESULTS, Record, Records
 from benchmarks.rig import ROOT
@@ -39,12 +38,10 @@ NAMES = (
 def measured(name: str) -> Record:
     """What a benchmark gives, run as a process."""
     print(f"{name} ...", file=sys.stderr, flush=True)
-    at, alone, began = records.now(), syncs(0.5), time.perf_counter()
+    record, began = Record.before(name), time.perf_counter()
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
     said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-    figures = msgspec.json.decode(said, type=list[Figure])
-    seconds = round(time.perf_counter() - began, 1)
-    return Record(benchmark=name, at=at, seconds=seconds, syncs=round(alone), figures=figures)
+    return record.with_figures(msgspec.json.decode(said, type=list[Figure]), time.perf_counter() - began)
 
 
 def _told(all_of_them: Records) -> str:
@@ -54,7 +51,7 @@ def _told(all_of_them: Records) -> str:
         + ", ".join(f"{name} {version}" for name, version in versions.items())
     ]
     for record in all_of_them.records:
-        lines += ["", f"{record.benchmark}  {record.at}  fsync alone {record.syncs:,.0f}/s", table(record.figures)]
+        lines += ["", f"{record.benchmark}  {record.at}  {record.alone}", table(record.figures)]
     asked = [figure for record in all_of_them.records for figure in record.figures if figure.met is not None]
     missed = [figure.name for figure in asked if not figure.met]
     lines += ["", f"{len(asked) - len(missed)} of {len(asked)} goals met" + ("; missed:" if missed else "")]

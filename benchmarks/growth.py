@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 from benchmarks import plot, records
-from benchmarks.disk import syncs
 from benchmarks.figures import Figure, table
 from benchmarks.parked import QUIET, park
 from benchmarks.program import end_in_order
@@ -195,11 +194,10 @@ def main() -> int:
     kept = kept.with_new(before.records.records) if before else kept
     for name in names or GROWTHS:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        at, alone, began = records.now(), syncs(0.5), time.perf_counter()
+        record, began = Record.before(name), time.perf_counter()
         points[name] = asyncio.run(GROWTHS[name].measure())
         figures = _figures(GROWTHS[name], points[name])
-        seconds = round(time.perf_counter() - began, 1)
-        kept = kept.with_new([Record(benchmark=name, at=at, seconds=seconds, syncs=round(alone), figures=figures)])
+        kept = kept.with_new([record.with_figures(figures, time.perf_counter() - began)])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(Grown(kept, points)), indent=1) + b"\n")
     print(table(figure for record in kept.records for figure in record.figures))

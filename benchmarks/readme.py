@@ -100,12 +100,13 @@ def _told(bench: Records) -> list[str]:
 
 def _where(of: Records) -> str:
     syncs = sorted(record.syncs for record in of.records)
+    turns = sorted(record.turns / 1e6 for record in of.records)
     times = sorted(record.at for record in of.records)
     day = f"{times[0][:10]}, {times[0][11:16]} to {times[-1][11:16]} UTC"
     return (
         f"`{of.command}`, {day}: {of.machine.cores} cores ({of.machine.processor}), Python {of.versions['python']}, "
-        f"nats-server {of.versions['nats-server']}; the disk alone did {syncs[0]:,.0f} to {syncs[-1]:,.0f} syncs a "
-        "second meanwhile."
+        f"nats-server {of.versions['nats-server']}; meanwhile the disk alone did {syncs[0]:,.0f} to {syncs[-1]:,.0f} "
+        f"syncs a second, and a processor {turns[0]:.1f} to {turns[-1]:.1f} million turns of a Python loop."
     )
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.disk import syncs
 from benchmarks.figures import Figure
+from benchmarks.processor import turns
 from stageflow_es.bus.jetstream.server import find_server
 from stageflow_es.errors import OperatorError
 
@@ -45,13 +47,30 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What one benchmark gave. `seconds`: how long it took; `syncs`: what the disk did a second just before."""
+    """What one benchmark gave. `seconds`: how long it took; `syncs` and `turns`: what the disk and each of the
+    processors did a second by themselves, just before."""
 
     benchmark: str
     at: str
     seconds: float
     syncs: float
-    figures: list[Figure]
+    turns: float = 0.0
+    figures: list[Figure] = []
+
+    @property
+    def alone(self) -> str:
+        """What disk and processors did, for a headline."""
+        return f"alone: fsync {self.syncs:,.0f}/s, Python {self.turns / 1e6:.2f} million turns/s"
+
+    @classmethod
+    def before(cls, benchmark: str) -> Record:
+        """Of one that begins now."""
+        return cls(benchmark=benchmark, at=now(), seconds=0, syncs=round(syncs(0.5)), turns=round(turns(0.5)))
+
+    def with_figures(self, figures: list[Figure], seconds: float, *, benchmark: str = "") -> Record:
+        """Of the same one at its end, after so many seconds, perhaps under another name."""
+        name = benchmark or self.benchmark
+        return msgspec.structs.replace(self, benchmark=name, seconds=round(seconds, 1), figures=figures)
 
 
 class Records(msgspec.Struct, frozen=True, kw_only=True):

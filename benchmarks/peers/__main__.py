@@ -20,7 +20,6 @@ from pathlib import Path
 
 from benchmarks import records
 from benchmarks.__main__ import measured
-from benchmarks.disk import syncs
 from benchmarks.figures import Figure, rate, table
 from benchmarks.peers import postgres
 from benchmarks.peers.environment import ENGINES, Engine, Environment, install
@@ -105,7 +104,7 @@ def _recovery(engine: Engine, at: Environment) -> float:
 
 def _measure(engine: Engine) -> Record:
     at = install(engine)
-    when, alone, began = records.now(), syncs(0.5), time.perf_counter()
+    record, began = Record.before(engine.title), time.perf_counter()
     print(f"{engine.title} ...", file=sys.stderr, flush=True)
     figures = [
         rate("W1, 100 at once", _task(engine, at, "w1")["steps"], "steps/s"),
@@ -115,17 +114,13 @@ def _measure(engine: Engine) -> Record:
     ]
     if engine.durable:
         figures.append(Figure("recovery, from kill -9 to all done", _recovery(engine, at), "s"))
-    return Record(
-        benchmark=engine.title, at=when, seconds=round(time.perf_counter() - began, 1), syncs=round(alone),
-        figures=figures,
-    )  # fmt: skip
+    return record.with_figures(figures, time.perf_counter() - began)
 
 
 def _ours() -> Record:
     parts = [measured(name) for name in ("w1", "w2", "parked", "recovery")]
     figures = [figure for part in parts for figure in part.figures]
-    seconds = round(sum(part.seconds for part in parts), 1)
-    return Record(benchmark=OURS, at=parts[0].at, seconds=seconds, syncs=parts[0].syncs, figures=figures)
+    return parts[0].with_figures(figures, sum(part.seconds for part in parts), benchmark=OURS)
 
 
 def _chosen(names: list[str]) -> list[str]:
@@ -156,7 +151,7 @@ def main() -> int:
             failed += 1
         records.write(path, fresh)
     for record in fresh.records:
-        print(f"\n{record.benchmark}  {record.at}  fsync alone {record.syncs:,.0f}/s\n{table(record.figures)}")
+        print(f"\n{record.benchmark}  {record.at}  {record.alone}\n{table(record.figures)}")
     return 1 if failed else 0
 
 

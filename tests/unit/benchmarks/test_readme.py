@@ -16,7 +16,9 @@ from benchmarks.records import OURS, Machine, Record, Records, read, write
 
 
 def _record(name: str, *figures: Figure, syncs: float = 5000) -> Record:
-    return Record(benchmark=name, at="2026-01-02T03:04:05+00:00", seconds=1, syncs=syncs, figures=list(figures))
+    return Record(
+        benchmark=name, at="2026-01-02T03:04:05+00:00", seconds=1, syncs=syncs, turns=syncs * 500, figures=list(figures)
+    )
 
 
 def _records(*recorded: Record) -> Records:
@@ -76,7 +78,7 @@ def test_the_section_has_every_figure_with_the_command_and_the_disks_own_speed()
     assert "| projection, rebuild of 1,000,000 events | 41.3 s |" in text
     assert "| stageflow_es | 11,000 | - | - | 2 | - |" in text
     assert "`make bench`, 2026-01-02" in text
-    assert "4,000 to 5,000 syncs a second" in text
+    assert "4,000 to 5,000 syncs a second, and a processor 2.0 to 2.5 million turns of a Python loop" in text
     assert text.count("<picture>") == 2
 
 
