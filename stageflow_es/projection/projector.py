@@ -11,6 +11,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.ports import BusError, Definitions, LogRecreated
 from stageflow_es.errors import DefinitionError, OperatorError
@@ -127,7 +129,7 @@ class Projector:
                 if events:
                     changes = await self._fold(events)
                     gathering.limit = min(self._next_limit(len(events), changes), GROWTH * gathering.limit)
-                    before, position = position, Checkpoint(created, events[-1].seq)
+                    before, position = position, replace(position, created=created, seq=events[-1].seq)
                     writing = asyncio.create_task(self._write(changes, before, position))
                     del events, changes  # what is written is not to be held while the next ones are folded
         finally:

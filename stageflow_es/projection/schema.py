@@ -10,7 +10,9 @@
     checkpoint  one row: the stream, and the last sequence whose event is in the tables above
     meta        which release's tables and fold these are
 
-Everything but the checkpoint follows from the events alone, so that a rebuild gives equal rows.
+The file's `user_version` is a number by chance for every making of the tables: a rebuild shows by it.
+
+Everything but the checkpoint and that number follows from the events alone, so that a rebuild gives equal rows.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import randbelow
 
 import msgspec
 
@@ -17,6 +18,8 @@ from stageflow_es.projection.upsert import Upsert
 
 _AT_ONCE = 500
 """Parameters of one statement."""
+_MAKINGS = (1 << 31) - 1
+"""Numbers of makings there are: the file's header has 32 bits for one, with a sign."""
 
 _CHANGING = (
     "status",
@@ -53,14 +56,16 @@ _put_mark = Upsert("marks", ("session", "n", "seq"), "ON CONFLICT DO UPDATE SET 
 
 
 class Overtaken(Unavailable):
-    """Another projector, or a rebuild, has moved the checkpoint of this file."""
+    """Another projector has moved the checkpoint of this file, or a rebuild has made its tables anew."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """How far the file has come, and in which stream; `created` is empty before the first event."""
+    """How far the file has come, and in which stream; `created` is empty before the first event. `making`: which
+    making of the tables it is, for those that a rebuild puts in their place may have come just as far."""
 
     created: str
     seq: int
+    making: int = 0
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -88,7 +93,7 @@ class Store:
 
     def commit(self, changes: Sequence[Change], before: Checkpoint, after: Checkpoint) -> Awaitable[None]:
         """Write changes and move the checkpoint, all or nothing; begun at once, awaited or not. Raises Overtaken when
-        the checkpoint is not at `before`."""
+        the checkpoint is not at `before`. Both are of one making of the tables."""
         return self._database.run(lambda connection: _commit(connection, changes, before, after))
 
     async def close(self) -> None:
@@ -100,7 +105,14 @@ class Store:
 
 
 def _checkpoint(connection: sqlite3.Connection) -> Checkpoint:
-    return Checkpoint(*connection.execute("SELECT stream_created, seq FROM checkpoint").fetchone())
+    created, seq = connection.execute("SELECT stream_created, seq FROM checkpoint").fetchone()
+    return Checkpoint(created, seq, _making(connection))
+
+
+def _making(connection: sqlite3.Connection) -> int:
+    """The number the tables got when they were made. It is kept in the file's header and goes with every copy."""
+    (making,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(making)
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
@@ -110,6 +122,7 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
         for statement in (*f"{TABLES} {INDEXES}".split(";"), *TRIGGERS):
             connection.execute(statement)
         connection.executemany("INSERT INTO meta VALUES (?, ?)", META.items())
+        connection.execute(f"PRAGMA user_version = {1 + randbelow(_MAKINGS)}")
 
 
 @contextmanager
@@ -144,7 +157,7 @@ def _commit(connection: sqlite3.Connection, changes: Sequence[Change], before: C
             "UPDATE checkpoint SET stream_created = ?, seq = ? WHERE stream_created = ? AND seq = ?",
             (after.created, after.seq, before.created, before.seq),
         )
-        if moved.rowcount != 1:
+        if moved.rowcount != 1 or _making(connection) != before.making:
             raise Overtaken("the checkpoint was moved by another projector or a rebuild")
         _forget(connection, [change.row.session for change in changes if change.anew])
         _write(connection, changes)

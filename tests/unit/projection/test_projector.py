@@ -321,6 +321,24 @@ async def test_a_rebuild_beside_a_running_projector_gives_the_same_rows_and_it_g
     assert not (world.directory / "projection.db.rebuild").exists()
 
 
+async def test_a_session_that_a_rebuild_mended_is_followed_by_a_projector_that_runs_and_had_given_it_up(
+    world: World,
+) -> None:
+    late = Pipeline.from_dict({**json.loads(STAGES.canonical), "metadata": {"stored": "late"}})
+    poor = session("poor", *ANSWERED, pipeline=late)
+    await world.mingle([poor])
+    async with world.projecting() as projector:
+        await projector.caught_up(await world.feed.last())
+        assert row(world.path, "poor")["status"] == "broken"
+        await world.define(late)
+        await rebuild(world.path, world.feed, world.bus.definitions)
+        known = poor.state.n
+        poor.when(completed("side/left"))
+        await world.append("poor", *poor.history[known:])
+        await projector.caught_up(await world.feed.last())
+    assert row(world.path, "poor")["version"] == poor.state.n
+
+
 async def test_a_snapshot_in_the_table_is_the_state_it_says(world: World) -> None:
     await world.mingle(many())
     await world.project()
