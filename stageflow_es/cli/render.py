@@ -196,21 +196,12 @@ def count_table(counts: SessionCounts, statuses: Sequence[str]) -> Table:
 
 
 def engine_table(engines: dict[str, Vitals]) -> Table:
-    """Engines, one a line, with what group commit made durable lately."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("ENGINE", no_wrap=True)
+    """Engines, one a line, with the partitions each holds and what group commit made durable lately. Where there is no
+    room, the names are folded and the numbers stay whole."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("ENGINE", overflow="fold")
     table.add_column("RELEASE", no_wrap=True)
-    for heading in (
-        "PARTITIONS",
-        "SESSIONS",
-        "RUNNING",
-        "QUEUED",
-        "EVENTS/S",
-        "A ROUND",
-        "LARGEST",
-        "P50 MS",
-        "P99 MS",
-    ):
+    for heading in ("HOLDS", "SESSIONS", "RUNNING", "QUEUED", "EVENTS/S", "ROUND", "MAX", "P50 MS", "P99 MS"):
         table.add_column(heading, no_wrap=True, justify="right")
     for name, one in engines.items():
         commits = one.commits

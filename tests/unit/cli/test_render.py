@@ -1,14 +1,17 @@
-"""Every event is one line that people can read, whatever strangers put into it."""
+"""Every event is one line that people can read, whatever strangers put into it; tables fit the terminal."""
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any, get_args
 
 import msgspec
 import pytest
+from rich.console import Console
 
-from stageflow_es.cli.render import event_line
+from stageflow_es.cli.render import engine_table, event_line
 from stageflow_es.client import UnknownEvent
+from stageflow_es.engine.vitals import Commits, Vitals
 from stageflow_es.session import events as ev
 
 ENVELOPE: dict[str, Any] = {"session": "s", "n": 12, "at": "2024-05-06T07:08:09.123456Z"}
@@ -61,3 +64,15 @@ def test_every_event_is_one_readable_line(kind: type[ev.Event]) -> None:
 def test_an_event_of_a_newer_release_is_a_line_too() -> None:
     line = event_line(UnknownEvent(type="stage_teleported", **ENVELOPE)).plain
     assert line == "07:08:09.123   12 stage_teleported"
+
+
+def test_on_a_narrow_terminal_engines_numbers_stay_whole_and_their_names_are_folded() -> None:
+    commits = Commits(events=12345, rounds=100, seconds=1.0, largest=400, p50=8.21, p99=122.5)
+    busy = Vitals(partitions=8, sessions=12000, running=1000, queued=11000, release="0.1.0", commits=commits)
+    paper = StringIO()
+    Console(width=80, file=paper).print(engine_table({"stageflow-engine-6d4cf56db6-xk2vp": busy}))
+    said = paper.getvalue()
+    heads, first, *_ = said.splitlines()
+    assert heads.split()[0] == "ENGINE"
+    assert first.split()[1:] == ["0.1.0", "8", "12000", "1000", "11000", "12345", "123.5", "400", "8.21", "122.50"]
+    assert "".join(line.split()[0] for line in said.splitlines()[1:]) == "stageflow-engine-6d4cf56db6-xk2vp"
