@@ -166,32 +166,37 @@ def state_lines(view: StateView) -> list[Text]:
 
 
 def session_table(rows: list[SessionInfo]) -> Table:
-    """Sessions, one a line."""
+    """Sessions, one a line. Where there is no room, what is copied or counted stays whole, and the rest is cut."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("SESSION", "STATUS", "PIPELINE", "N", "AT", "WAITING FOR", "STARTED"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=heading in ("SESSION", "STATUS", "N"))
     for row in rows:
         table.add_row(
             row.session,
             status(row.status),
-            plain(row.pipeline or row.digest[:12]),
+            _cut(row.pipeline or row.digest[:12]),
             str(row.version),
-            plain(", ".join(row.nodes)),
-            plain(", ".join(row.waiting_for)),
-            _minute(row.started_at),
+            _cut(", ".join(row.nodes)),
+            _cut(", ".join(row.waiting_for)),
+            _cut(_minute(row.started_at)),
         )
     return table
 
 
+def _cut(text: str) -> Text:
+    """A cell on one line, as far as there is room."""
+    return Text(plain(text), no_wrap=True, overflow="ellipsis")
+
+
 def count_table(counts: SessionCounts, statuses: Sequence[str]) -> Table:
     """How many sessions have which status: pipelines, one a line, and all sessions in the last one."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("PIPELINE", no_wrap=True)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("PIPELINE")
     for name in (*statuses, "sum"):
         table.add_column(name.upper(), no_wrap=True, justify="right")
-    lines = [(plain(one.pipeline or "(no name)"), one.sessions) for one in counts.pipelines]
+    lines = [(one.pipeline or "(no name)", one.sessions) for one in counts.pipelines]
     for name, sessions in [*lines, ("all", counts.sessions)]:
-        table.add_row(name, *(str(sessions.get(one, 0)) for one in statuses), str(sum(sessions.values())))
+        table.add_row(_cut(name), *(str(sessions.get(one, 0)) for one in statuses), str(sum(sessions.values())))
     return table
 
 

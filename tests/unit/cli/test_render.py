@@ -8,9 +8,12 @@ from typing import Any, get_args
 import msgspec
 import pytest
 from rich.console import Console
+from rich.table import Table
 
-from stageflow_es.cli.render import engine_table, event_line
-from stageflow_es.client import UnknownEvent
+from stageflow_es.cli.list_sessions import STATUSES
+from stageflow_es.cli.render import count_table, engine_table, event_line, session_table
+from stageflow_es.client import SessionInfo, UnknownEvent
+from stageflow_es.client.queries import PipelineCounts, SessionCounts
 from stageflow_es.engine.vitals import Commits, Vitals
 from stageflow_es.session import events as ev
 
@@ -66,13 +69,36 @@ def test_an_event_of_a_newer_release_is_a_line_too() -> None:
     assert line == "07:08:09.123   12 stage_teleported"
 
 
+def _narrow(table: Table) -> list[str]:
+    paper = StringIO()
+    Console(width=80, file=paper).print(table)
+    return paper.getvalue().splitlines()
+
+
 def test_on_a_narrow_terminal_engines_numbers_stay_whole_and_their_names_are_folded() -> None:
     commits = Commits(events=12345, rounds=100, seconds=1.0, largest=400, p50=8.21, p99=122.5)
     busy = Vitals(partitions=8, sessions=12000, running=1000, queued=11000, release="0.1.0", commits=commits)
-    paper = StringIO()
-    Console(width=80, file=paper).print(engine_table({"stageflow-engine-6d4cf56db6-xk2vp": busy}))
-    said = paper.getvalue()
-    heads, first, *_ = said.splitlines()
+    heads, *lines = _narrow(engine_table({"stageflow-engine-6d4cf56db6-xk2vp": busy}))
     assert heads.split()[0] == "ENGINE"
-    assert first.split()[1:] == ["0.1.0", "8", "12000", "1000", "11000", "12345", "123.5", "400", "8.21", "122.50"]
-    assert "".join(line.split()[0] for line in said.splitlines()[1:]) == "stageflow-engine-6d4cf56db6-xk2vp"
+    assert lines[0].split()[1:] == ["0.1.0", "8", "12000", "1000", "11000", "12345", "123.5", "400", "8.21", "122.50"]
+    assert "".join(line.split()[0] for line in lines) == "stageflow-engine-6d4cf56db6-xk2vp"
+
+
+def test_on_a_narrow_terminal_ids_and_statuses_of_sessions_stay_whole() -> None:
+    row = SessionInfo(
+        session="order-2026-11-28-000123", status="completed", pipeline="a_rather_long_name_of_a_pipeline",
+        digest="0" * 64, version=1234, nodes=["review/approve"], waiting_for=["approval", "payment"], result=None,
+        artifacts={}, error=None, labels={}, started_at="2026-11-28T05:19:17Z", updated_at="", finished_at=None,
+    )  # fmt: skip
+    *_, line = _narrow(session_table([row]))
+    assert line.split()[:2] == ["order-2026-11-28-000123", "completed"]
+    assert " 1234 " in line
+    assert len(line) <= 80
+
+
+def test_on_a_narrow_terminal_counts_stay_whole() -> None:
+    counts = dict.fromkeys(STATUSES, 1234567)
+    pipelines = [PipelineCounts(pipeline="a_rather_long_name_of_a_pipeline", sessions=counts)]
+    lines = _narrow(count_table(SessionCounts(seq=1, sessions=counts, pipelines=pipelines), STATUSES))
+    assert lines[-1].split() == ["all", *["1234567"] * len(STATUSES), str(1_234_567 * len(STATUSES))]
+    assert max(map(len, lines)) <= 80
