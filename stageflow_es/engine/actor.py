@@ -186,10 +186,12 @@ class Actor:
                 data, dealt, due = self._decide(state)
                 if data and not await self._append(state, data):
                     continue
-                if running and state.outcome:
+                if running and state.outcome and self.state is state:
                     self.workers.reconcile(state)
                 for _ in range(dealt):
                     self._settle(self._inbox.popleft())
+                if self.state is None:
+                    continue
                 if not (data or dealt):
                     await self._look_closer(state, self._inbox[0])
                     continue
@@ -235,7 +237,8 @@ class Actor:
         an event is not dealt with by that where more may follow: a wait may refuse several kept inputs before it opens,
         and a refusal counts when its rejection is acknowledged. An outcome ends it: what runs is cancelled before a
         retry is decided, which would not know what was reported in between. After the bus refused events, one item at a
-        time, to find out whose they are that cannot be stored."""
+        time, to find out whose they are that cannot be stored. An error may leave the state half changed: what was
+        decided before goes out, and the rest is decided with the state as the log has it."""
         data: list[bytes] = []
         dealt = 0
         ended = state.outcome != ""
@@ -247,15 +250,17 @@ class Actor:
                 break
             item = inbox[dealt] if dealt < len(inbox) else None
             command = cmd.Advance(at=self.host.at(), by=self.host.name) if item is None else item.command
+            sealed, number = len(data), state.n
             try:
                 events = self._ask(state, item, command)
                 for event in events or ():
                     data.append(seal(state, event))
             except Exception as problem:
-                if data:
-                    break
-                self._setback().undecidable(problem)
-                continue
+                del data[sealed:]
+                self.state, state.n, state.head = None, number, ""
+                if not (data or dealt):
+                    self._setback().undecidable(problem)
+                break
             if events is None:
                 break
             more = due or state.refusal is not None or type(command) is cmd.OpenWait

@@ -16,9 +16,10 @@ from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watched
 from stageflow_es.errors import Problem
 from stageflow_es.pipeline import Pipeline
-from stageflow_es.session import Refused, State, decide, seal
+from stageflow_es.session import Refused, State, apply, decide, seal, snapshot
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
+from stageflow_es.session.fold import hash_of
 from stageflow_es.session.paths import copy
 from stageflow_es.stages import BaseStage, Event, catalog, get_stages
 
@@ -50,6 +51,7 @@ class LocalHost:
         self._inputs: list[dict[str, Any]] = []
         self._told = 0
         self._base = 0
+        self._image, self._head = b"", ""
         self.handler = handler
         self._clock: Clock = LoopClock()
 
@@ -57,6 +59,8 @@ class LocalHost:
         """Go on from a restored state; what it had seen so far is for looking at only."""
         self.state = state
         self._base = state.seq
+        if state.n:
+            self._image, self._head = snapshot.dump(state), state.head
         self._history, self._inputs = history, inputs
 
     def submit(self, command: cmd.BusCommand, pipeline: Pipeline | None = None) -> Sequence[Problem]:
@@ -147,7 +151,17 @@ class LocalHost:
         return [event for event in stored if after < event.seq and (upto is None or event.seq <= upto)]
 
     async def load(self, session: str, least: int) -> State:
+        if self.state.head != (hash_of(self.log[-1]) if self.log else self._head):
+            self.state = self._folded()  # an error left the one there was half changed
         return self.state
+
+    def _folded(self) -> State:
+        """The state as the log has it."""
+        session, pipeline = self.state.session, self.state.pipeline
+        state = snapshot.load(self._image, pipeline) if self._image else State(session, pipeline)
+        for seq, data in enumerate(self.log, self._base + 1):
+            apply(state, data, seq)
+        return state
 
     # --- timers and rejections ---
 

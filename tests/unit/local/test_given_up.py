@@ -38,3 +38,27 @@ async def test_a_session_fails_when_what_follows_cannot_be_recorded(
     assert failure.value.error is not None
     assert failure.value.error.type == "Unrecordable"
     assert [type(ev.decode(data)) for data in session.events] == events
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_state_that_an_error_left_half_changed_is_read_again_before_anything_follows_from_it(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[ev.Event] = []
+
+    def broken(state: Any, event: Any) -> bytes:
+        fails = isinstance(event, ev.SessionTerminated) and not raised
+        if not fails or when == "after":
+            data = seal(state, event)
+        if fails:
+            raised.append(event)
+            raise MemoryError("half way")
+        return data
+
+    monkeypatch.setattr(actor, "seal", broken)
+    monkeypatch.setattr(setbacks, "PAUSE", 0)
+    session = Session("s", pipeline(stage("a", "LocalEcho"), end()))
+    await asyncio.wait_for(session.run(), 20)
+    assert raised
+    kinds = [type(ev.decode(data)) for data in session.events]
+    assert kinds == [ev.SessionStarted, ev.StageCompleted, ev.SessionTerminated, ev.SessionCompleted]
