@@ -50,7 +50,9 @@ def _main(arguments: Sequence[str]) -> int:
     console.prepare()
     parser = _parser(arguments)
     try:
-        args = parser.parse_args(arguments)
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:  # argparse would show the usage of `stageflow`, which says nothing of the command's
+            args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     if not hasattr(args, "run"):
@@ -70,11 +72,13 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="stageflow [-h] [--version] COMMAND ...",
     )
+    parser.set_defaults(parser=parser)
     parser.add_argument("--version", action="version", version=f"stageflow {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND ...", prog="stageflow")
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
+        command.set_defaults(parser=command)
         if name == called:
             import_module(f"stageflow_es.cli.{module}").configure(command)
     return parser

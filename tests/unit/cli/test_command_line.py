@@ -161,3 +161,10 @@ def test_a_file_named_like_a_session_that_is_no_history_tells_that_it_was_taken_
         for command in ("verify", "explain", "replay"):
             assert main([command, name]) == 2
             assert ("the session is meant" in capsys.readouterr().err) == told
+
+
+def test_an_option_that_a_command_has_not_got_is_answered_with_those_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["start", "p.json", "--payload", "{}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: stageflow start ")
+    assert said.endswith("stageflow start: error: unrecognized arguments: --payload {}\n")
