@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -25,8 +26,29 @@ class Plain(BaseStage):
         self.set_outputs({"answer": 1})
 
 
+class Charges(BaseStage):
+    """Charges once it is let, and notes what came of that."""
+
+    stage_name = "Charges"
+    let: ClassVar[asyncio.Event]
+    notes: ClassVar[asyncio.Queue[str]]
+
+    async def run(self) -> None:
+        self.notes.put_nowait("began")
+        try:
+            await self.let.wait()
+            await self.step("charge", self._charge)
+        except asyncio.CancelledError:
+            self.notes.put_nowait("held back")
+            raise
+        self.set_outputs({"answer": 1})
+
+    async def _charge(self) -> None:
+        self.notes.put_nowait("charged")
+
+
 START = msgspec.json.encode({"pipeline": pipeline("Plain", outputs={"answer": "answer"})})
-STAGES: dict[str, type[BaseStage]] = {"Plain": Plain}
+STAGES: dict[str, type[BaseStage]] = {"Plain": Plain, "Charges": Charges}
 
 
 async def until_recorded(bus: MemoryBus, kind: type[ev.Event]) -> None:
@@ -90,6 +112,28 @@ async def test_what_was_held_back_when_a_lease_lapsed_is_handed_over_with_the_re
     await other.start()
     await until_recorded(bus, ev.SessionCompleted)
     await other.stop()
+
+
+async def test_a_stage_takes_no_further_step_after_the_lease_has_lapsed_until_it_is_renewed(
+    bus: MemoryBus, server: Away
+) -> None:
+    Charges.let, Charges.notes = asyncio.Event(), asyncio.Queue()
+    engine = Engine(bus, name="one", stages=STAGES)
+    await engine.start()
+    definition = pipeline("Charges", outputs={"answer": "answer"})
+    async with asyncio.timeout(20):
+        await bus.publish("start", "s", msgspec.json.encode({"pipeline": definition}))
+        assert await Charges.notes.get() == "began"
+        server.away = True
+        for held in engine._held.values():
+            held.partition.host.held_until = 0
+        Charges.let.set()
+        assert await Charges.notes.get() == "held back"
+        server.away = False
+        assert await Charges.notes.get() == "began"
+        assert await Charges.notes.get() == "charged"
+    await until_recorded(bus, ev.SessionCompleted)
+    await engine.stop()
 
 
 async def test_a_session_whose_stage_no_engine_has_is_kept_for_one_that_has_it(bus: MemoryBus) -> None:

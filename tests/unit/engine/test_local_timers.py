@@ -47,3 +47,20 @@ async def test_a_timer_is_cancelled_on_the_bus_by_who_set_it_there_and_by_nobody
     await until_recorded(bus, ev.SessionCompleted)
     await engine.stop()
     assert bool(cancelled) is not bool(near)
+
+
+async def test_commands_and_fires_that_were_dealt_with_are_not_kept_in_their_logs() -> None:
+    bus = MemoryBus(1)
+    settings = EngineSettings(local_timers=0, checkpoint_every=0.02)
+    engine = Engine(bus, stages={"Dozing": Dozing}, settings=settings)
+    await engine.start()
+    await bus.publish("start", "s", msgspec.json.encode({"pipeline": pipeline("Dozing", outputs={"answer": "answer"})}))
+    async with asyncio.timeout(10):
+        while (due := bus.next_due()) is None:
+            await asyncio.sleep(0.005)
+        bus.advance(due)
+        await until_recorded(bus, ev.SessionCompleted)
+        for log in (bus.commands, bus.timers):
+            while await (await log.open(0, 0)).fetch(10, 0):
+                await asyncio.sleep(0.005)
+    await engine.stop()

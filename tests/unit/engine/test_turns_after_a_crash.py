@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
 
 import msgspec
@@ -12,7 +12,7 @@ import pytest
 
 from stageflow_es.bus.memory import MemoryBus
 from stageflow_es.engine import Engine, EngineSettings
-from stageflow_es.engine.ports import ListedSession
+from stageflow_es.engine.ports import ListedSession, StoredEvent, WrongSequence
 from stageflow_es.stages import BaseStage
 
 PIPELINE = {
@@ -51,12 +51,12 @@ def bus() -> MemoryBus:
 
 
 @asynccontextmanager
-async def engine(bus: MemoryBus, *, places: int, every: float = EVERY) -> AsyncIterator[None]:
+async def engine(bus: MemoryBus, *, places: int, every: float = EVERY) -> AsyncIterator[Engine]:
     """An engine that dies in the end."""
     settings = EngineSettings(checkpoint_every=every, max_running=places)
     one = Engine(bus, name="engine", stages={"Work": Work}, settings=settings)
     await one.start()
-    yield
+    yield one
     await one.kill()
 
 
@@ -75,6 +75,16 @@ async def all_listed(bus: MemoryBus, sessions: int) -> None:
     async with asyncio.timeout(20):
         while len(await listed(bus)) < sessions:
             await asyncio.sleep(0.005)
+
+
+async def lose_the_partition(bus: MemoryBus) -> None:
+    """Write its checkpoint as another engine would."""
+    while True:
+        revision, checkpoint = await bus.checkpoints.read(0)
+        assert checkpoint is not None
+        with suppress(WrongSequence):
+            await bus.checkpoints.write(0, revision, checkpoint)
+            return
 
 
 async def types(bus: MemoryBus, session: str) -> list[str]:
@@ -135,3 +145,34 @@ async def test_what_may_have_run_stays_listed_as_running_until_its_turn_comes_ag
             "two": True,
             "three": False,
         }
+
+
+async def test_who_ran_and_who_waited_in_a_partition_that_is_lost_leave_no_place_taken(
+    bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine(bus, places=2):
+        for session in ("waits", "runs"):
+            await bus.publish("start", session, START)
+        await until(lambda: len(Work.running) == 2)
+        async with asyncio.timeout(20):
+            while not all(entry.running for entry in (await listed(bus)).values()):
+                await asyncio.sleep(0.005)
+    head, other_runs = bus.events.head, asyncio.Event()
+
+    async def slowly(session: str) -> StoredEvent | None:
+        if session == "waits":
+            await other_runs.wait()
+        return await head(session)
+
+    monkeypatch.setattr(bus.events, "head", slowly)
+    async with engine(bus, places=1) as one:
+        await until(lambda: Work.running == ["runs"])
+        other_runs.set()
+        await until(lambda: one.places.queued == 1)
+        await lose_the_partition(bus)
+        await until(lambda: not Work.running)
+        Work.let_through.update(("waits", "runs"))
+        async with asyncio.timeout(20):
+            for session in ("waits", "runs"):
+                while "session_completed" not in await types(bus, session):
+                    await asyncio.sleep(0.005)
