@@ -71,10 +71,10 @@ class Environment(msgspec.Struct, frozen=True):
 
 
 def install(engine: Engine) -> Environment:
-    """Install an engine, unless it is there. Raises CalledProcessError."""
+    """Install an engine, unless it is there, for the same Python as ours. Raises CalledProcessError."""
     place = PLACE / engine.program
     python = place / "bin" / "python"
-    wanted = "\n".join([*engine.packages, *engine.npm])
+    wanted = "\n".join([str(Path(sys.executable).resolve()), *engine.packages, *engine.npm])
     stamp = place / "installed"
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"installing {' '.join([*engine.packages, *engine.npm])} ...", file=sys.stderr, flush=True)
