@@ -1,5 +1,5 @@
-"""Which stages can never suspend, told from their code: those run at once, without a task of their own; and whether
-a task of the others is what runs.
+"""Which stages can never suspend, told from their code: those run at once, without a task of their own; what the
+others give to be awaited; and whether a task of theirs is what runs.
 
 A coroutine whose body has no `await`, `async for` or `async with` runs from its start to its end in one go. Whether
 it does can be read off its bytecode, once for each class.
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import dis
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable
+from inspect import isawaitable, iscoroutinefunction
 
+from stageflow_es.errors import StageError
 from stageflow_es.stages import BaseStage
 
 _SUSPENDING = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "YIELD_FROM"})
@@ -32,6 +34,17 @@ def _look(stage: type[BaseStage]) -> bool:
     if stage.blocking or not iscoroutinefunction(run) or hasattr(run, "__wrapped__"):
         return False
     return not any(instruction.opname in _SUSPENDING for instruction in dis.get_instructions(run.__code__))
+
+
+def begun(stage: BaseStage) -> Awaitable[None]:
+    """What `stage.run()` gives to be awaited. Raises StageError where it is a function that is over by now."""
+    given: object = stage.run()
+    if isawaitable(given):
+        return given
+    raise StageError(
+        f"run() of stage {stage.stage_name!r} gave {type(given).__name__}, and nothing to await: write it as "
+        "`async def run(self)` without `yield`, also where `blocking = True` runs it in a thread"
+    )
 
 
 def running(task: asyncio.Task[None] | None) -> bool:

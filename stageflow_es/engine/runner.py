@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from stageflow_es.engine.awaiting import never_awaits, running
+from stageflow_es.engine.awaiting import begun, never_awaits, running
 from stageflow_es.engine.durable_calls import NOTHING, DurableCalls
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import SessionView
@@ -195,7 +195,7 @@ class StageRun(msgspec.Struct, eq=False):
         else:
             stage = self._bind(self)
             self.time.start()
-            await stage.run()
+            await begun(stage)
 
     def _bind(self, runtime: StageRuntime) -> BaseStage:
         if self.instance is not None:

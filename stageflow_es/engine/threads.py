@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
+from stageflow_es.engine.awaiting import begun
 from stageflow_es.engine.own_time import own_time
 from stageflow_es.errors import StageError
 from stageflow_es.stages import BaseStage, Event
@@ -211,7 +212,7 @@ class StageThread(Thread):
             self._loop = asyncio.get_running_loop()
             if self._cancelled:
                 raise asyncio.CancelledError
-        await self._stage.run()
+        await begun(self._stage)
 
     def cancel(self) -> None:
         """Cancel what the stage awaits, now or next. May be called from any thread."""

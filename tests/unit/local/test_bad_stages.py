@@ -96,6 +96,44 @@ class WaitsFor(BaseStage):
             await self.wait_input("x", timeout=seconds)
 
 
+@register_stage("RunsAsAFunction")
+class RunsAsAFunction(BaseStage):
+    def run(self) -> None:  # type: ignore[override]
+        self.set_outputs({"v": 1})
+
+
+@register_stage("RunsAsAFunctionInThread")
+class RunsAsAFunctionInThread(RunsAsAFunction):
+    blocking = True
+
+
+@register_stage("RunsAsAGenerator")
+class RunsAsAGenerator(BaseStage):
+    async def run(self) -> Any:
+        yield 1
+
+
+@register_stage("HandsItsRunOn")
+class HandsItsRunOn(BaseStage):
+    def run(self) -> Any:
+        return self.work()
+
+    async def work(self) -> None:
+        self.set_outputs({"v": 1})
+
+
+@pytest.mark.parametrize("name", ["RunsAsAFunction", "RunsAsAFunctionInThread", "RunsAsAGenerator"])
+async def test_a_run_that_is_no_coroutine_is_told_how_to_be_one(name: str) -> None:
+    session = Session("s", pipeline(stage("a", name, next="end"), end()))
+    with pytest.raises(SessionFailed, match=f"StageError: run\\(\\) of stage '{name}' .*: write it as `async def run"):
+        await session.run()
+
+
+async def test_a_run_that_hands_on_to_a_coroutine_is_one() -> None:
+    session = Session("s", pipeline(stage("a", "HandsItsRunOn", outputs={"v": "v"}, next="end"), end("v")))
+    assert (await session.run()).artifacts == {"v": 1}
+
+
 def waiting(seconds: str, *, sleeps: bool) -> Session:
     return Session("s", pipeline(stage("w", "WaitsFor", config={"seconds": seconds, "sleeps": sleeps}), end()))
 
