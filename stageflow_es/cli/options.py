@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 OK, REFUSED = 0, 1
 """What a command's `run` returns; the other exit codes come from errors."""
 
+DEFAULT_PREFIX = "stageflow"
+
 
 class UsageError(Exception):
     """The command line does not make sense; the message says why."""
@@ -40,12 +42,16 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
     group.add_argument("-s", "--server", metavar="URL", help="the NATS server(s), comma-separated")
     group.add_argument("--context", metavar="NAME", help="a context of the `nats` command")
-    group.add_argument(
-        "--prefix",
-        default=os.environ.get("STAGEFLOW_PREFIX", "stageflow"),
-        help="subject prefix (default: %(default)s)",
-    )
+    add_prefix(group)
     add_json(parser)
+
+
+def add_prefix(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--prefix",
+        default=os.environ.get("STAGEFLOW_PREFIX") or DEFAULT_PREFIX,
+        help=f"subject prefix (STAGEFLOW_PREFIX, or else {DEFAULT_PREFIX})",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -98,11 +104,17 @@ def _content(text: str) -> bytes:
 
 
 def json_object(text: str | None, settings: Sequence[str]) -> dict[str, Any]:
-    """A JSON object, with `key=value` settings on top; a value that is not JSON is text. Raises UsageError."""
+    """A JSON object, with `key=value` settings on top; a value that is not JSON is text. Raises UsageError, also for
+    a key with a dot: where it landed in a context, no path would lead to it."""
     value = {} if text is None else json_value(text)
     if not isinstance(value, dict):
         raise UsageError("the payload has to be a JSON object")
     for key, given in pairs(settings).items():
+        if "." in key:
+            field = key.partition(".")[0]
+            raise UsageError(
+                f"--set {key} would set a field of that name, nothing inside {field!r}: give all of {field!r} as JSON"
+            )
         try:
             value[key] = msgspec.json.decode(given)
         except msgspec.MsgspecError:

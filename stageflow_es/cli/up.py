@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stageflow_es.cli import console
-from stageflow_es.cli.options import OK, add_json, add_stages
+from stageflow_es.cli.options import DEFAULT_PREFIX, OK, add_json, add_prefix, add_stages
 
 if TYPE_CHECKING:
     from stageflow_es.cli.installation import Installation
+
+
+EXAMPLE = "examples/count_up.json"
+"""What to try, in a clone of this repository."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_stages(parser)
     parser.add_argument("--port", type=_port, default=4222, help="of the NATS server (%(default)s; 0: any free one)")
     parser.add_argument("--directory", type=Path, default=Path(".stageflow"), help="for the data (%(default)s)")
-    parser.add_argument("--prefix", default=os.environ.get("STAGEFLOW_PREFIX", "stageflow"), help="subject prefix")
+    add_prefix(parser)
     parser.add_argument("--partitions", type=int, default=8, help="fixed when the data is first made (%(default)s)")
     parser.add_argument(
         "--metrics",
@@ -61,7 +64,10 @@ async def _serve(args: argparse.Namespace) -> int:
         args.directory, port=args.port, prefix=args.prefix, partitions=args.partitions, metrics=metrics
     )
     async with installation:
-        _announce(args, installation)
+        if args.json:
+            _emit(args, installation)
+        else:
+            announce(args.prefix, directory=args.directory, url=installation.url, metrics=installation.metrics_url)
         ended = {asyncio.create_task(asked.wait()), asyncio.create_task(installation.wait())}
         done, pending = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
@@ -75,21 +81,27 @@ async def _serve(args: argparse.Namespace) -> int:
     return OK
 
 
-def _announce(args: argparse.Namespace, installation: Installation) -> None:
+def _emit(args: argparse.Namespace, installation: Installation) -> None:
     from stageflow_es.stages import get_stages
 
-    stages, url, metrics = sorted(get_stages()), installation.url, installation.metrics_url
-    if args.json:
-        said = {"url": url, "prefix": args.prefix, "directory": str(args.directory), "stages": stages}
-        console.emit(said if metrics is None else {**said, "metrics": metrics})
-        return
+    said = {"url": installation.url, "prefix": args.prefix, "directory": str(args.directory)}
+    metrics = {} if installation.metrics_url is None else {"metrics": installation.metrics_url}
+    console.emit({**said, "stages": sorted(get_stages()), **metrics})
+
+
+def announce(prefix: str, *, directory: Path, url: str, metrics: str | None) -> None:
+    """Say to people what there is now, and how to reach it."""
     from rich.text import Text
 
-    console.show(Text.assemble(("StageFlow is up", "bold green"), f" at {url}, prefix {args.prefix}"))
-    console.show(f"  data     {args.directory}")
-    console.show(f"  stages   {', '.join(map(console.plain, stages))}")
+    from stageflow_es.stages import get_stages
+
+    console.show(Text.assemble(("StageFlow is up", "bold green"), f" at {url}, prefix {prefix}"))
+    console.show(f"  data     {directory}")
+    console.show(f"  stages   {', '.join(map(console.plain, sorted(get_stages())))}")
     if metrics is not None:
         console.show(f"  metrics  {metrics}")
-    console.show(f"  connect  export NATS_URL={url}")
-    console.show("  try      stageflow start examples/count_up.json --set goal=3 --watch")
+    besides = "" if prefix == DEFAULT_PREFIX else f" STAGEFLOW_PREFIX={prefix}"
+    console.show(f"  connect  export NATS_URL={url}{besides}")
+    if Path(EXAMPLE).is_file():
+        console.show(f"  try      stageflow start {EXAMPLE} --set goal=3 --watch")
     console.show(Text("Ctrl-C stops it; what it did is kept.", style="dim"))

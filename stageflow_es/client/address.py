@@ -1,7 +1,7 @@
 """Where the bus is and how to be let in: a URL, the environment, or a context of the `nats` command line.
 
 In this order: a URL given, a context given, `NATS_URL`, `NATS_CONTEXT`, the context `nats context select` chose, and
-at last `nats://127.0.0.1:4222`.
+at last `nats://127.0.0.1:4222`. The subject prefix: one given, `STAGEFLOW_PREFIX`, and at last `stageflow`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from stageflow_es.errors import OperatorError
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
+DEFAULT_PREFIX = "stageflow"
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,13 @@ def resolve(
     if selected:
         return _from_context(selected, env)
     return Address(servers=[DEFAULT_URL], source="the default")
+
+
+def resolve_prefix(prefix: str | None = None, environment: Mapping[str, str] | None = None) -> str:
+    """The subject prefix to use: the one given, `STAGEFLOW_PREFIX`, or `stageflow`."""
+    if prefix is not None:
+        return prefix
+    return (os.environ if environment is None else environment).get("STAGEFLOW_PREFIX") or DEFAULT_PREFIX
 
 
 def _split(url: str) -> list[str]:

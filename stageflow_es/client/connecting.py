@@ -9,7 +9,7 @@ from typing import Any
 from stageflow_es.bus.jetstream.connection import connect as connect_to_nats
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.settings import BusSettings
-from stageflow_es.client.address import Address, resolve
+from stageflow_es.client.address import Address, resolve, resolve_prefix
 from stageflow_es.client.arguments import seconds
 from stageflow_es.client.client import ANSWER_WITHIN, Client
 from stageflow_es.errors import OperatorError
@@ -23,7 +23,7 @@ REQUEST_WITHIN = 5.0
 def connect(
     url: str | None = None,
     *,
-    prefix: str = "stageflow",
+    prefix: str | None = None,
     context: str | None = None,
     timeout: float = ANSWER_WITHIN,
     connect_within: float = CONNECT_WITHIN,
@@ -32,17 +32,17 @@ def connect(
     """A client: `await connect(...)`, or `async with connect(...) as client`.
 
     `url`: one or several NATS URLs, comma-separated; without, `context` (of the `nats` command), `NATS_URL` and so
-    on, see `address`. `timeout`: seconds an engine's answer is waited for. `options` are those of `nats.connect`
-    (`user`, `password`, `token`, `user_credentials`, `tls`, ...). Raises OperatorError when no server answers,
-    or the prefix is none.
+    on, see `address`. `prefix`: of its subjects; without, `STAGEFLOW_PREFIX`, or `stageflow`. `timeout`: seconds an
+    engine's answer is waited for. `options` are those of `nats.connect` (`user`, `password`, `token`,
+    `user_credentials`, `tls`, ...). Raises OperatorError when no server answers, or the prefix is none.
     """
     timeout, connect_within = seconds("timeout", timeout), seconds("connect_within", connect_within)
 
     async def open_client() -> Client:
-        BusSettings(prefix=prefix)  # a blank in it would be a command to the server
+        names = BusSettings(prefix=resolve_prefix(prefix))  # a blank in it would be a command to the server
         address = resolve(url, context)
         link = await _open_link(address, connect_within, options)
-        return Client(link, prefix, timeout=timeout)
+        return Client(link, names.prefix, timeout=timeout)
 
     return Connecting(open_client)
 

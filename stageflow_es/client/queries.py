@@ -132,7 +132,10 @@ class Queries:
         except Unanswered as problem:
             if self._link.client.is_closed:
                 raise NoQueries("the connection is closed") from problem
-            raise NoQueries(f"no query service answers on {subject}: start one (`stageflow up` has one)") from problem
+            raise NoQueries(
+                f"no query service answers on {subject}: none runs under the prefix {self._prefix!r} (`stageflow up` "
+                "has one), or this user may not ask"
+            ) from problem
         headers = answer.headers or {}
         if "Nats-Service-Error" in headers or "Nats-Service-Error-Code" in headers:
             code = headers.get("Nats-Service-Error-Code", "500")

@@ -108,7 +108,7 @@ def _choice(choice: ex.Choice) -> list[str]:
 def _rule(tried: ex.TriedRule) -> str:
     verdict = {True: "true", False: "false", None: "an error"}[tried.truthy]
     seen = [f"{name or 'the context'} = {value(read)}" for name, read in tried.variables.items()]
-    seen += [f"{name} is missing" for name in tried.missing]
+    seen += [f"{name} missing" for name in tried.missing]
     return f"  {value(tried.rule)} was {verdict}" + (f", with {', '.join(seen)}" if seen else "")
 
 

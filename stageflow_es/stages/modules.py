@@ -28,8 +28,16 @@ def load_stages(modules: Iterable[str]) -> list[str]:
         except OperatorError:
             raise
         except Exception as problem:
-            raise OperatorError(f"stages {module!r} cannot be loaded: {type(problem).__name__}: {problem}") from problem
+            text = f"stages {module!r} cannot be loaded: {type(problem).__name__}: {problem}"
+            raise OperatorError(text + _hint(module, problem)) from problem
     return [name for name in get_stages() if name not in known]
+
+
+def _hint(module: str, problem: Exception) -> str:
+    """What to do about an import that failed for where it was looked for."""
+    if not (module.endswith(".py") and isinstance(problem, ModuleNotFoundError)):
+        return ""
+    return "; a file is loaded by itself: to import what lies beside it, name it as a module, like shop.stages"
 
 
 def _load_name(name: str) -> None:

@@ -107,6 +107,11 @@ def test_an_order_from_its_start_to_its_end(run: Run) -> None:
     assert run("watch", "order-117", "--from", "100").stdout == ""
 
 
+def test_under_another_prefix_nobody_answers_and_that_is_named(run: Run) -> None:
+    said = run("list", "--prefix", "elsewhere", code=3).stderr
+    assert "no query service answers on elsewhere.query.session.list: none runs under the prefix 'elsewhere'" in said
+
+
 def test_a_result_is_waited_for(run: Run) -> None:
     printed = run("start", "examples/count_up.json", "--set", "goal=3", "--wait").stdout
     assert "completed" in printed

@@ -80,7 +80,7 @@ async def test_what_is_part_of_no_message_is_looked_at_too(client: Client, call:
         await call(client)
 
 
-@pytest.mark.parametrize("given", [{"url": 5}, {"context": b"shop"}, {"prefix": None}, {"context": "a\0b"}])
+@pytest.mark.parametrize("given", [{"url": 5}, {"context": b"shop"}, {"prefix": 5}, {"context": "a\0b"}])
 async def test_where_nothing_can_be_is_no_address(given: dict[str, Any]) -> None:
     with pytest.raises(OperatorError, match=r"texts|prefix|cannot be read"):
         await connect(**given)

@@ -44,3 +44,10 @@ def test_a_module_is_found_in_the_current_directory(tmp_path: Path, monkeypatch:
 def test_what_is_not_there_is_the_operators_error(module: str) -> None:
     with pytest.raises(OperatorError, match=module.replace(".", r"\.")):
         load_stages([module])
+
+
+def test_a_file_that_imports_what_lies_beside_it_is_told_to_be_named_as_a_module(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import lies_beside_it")
+    with pytest.raises(OperatorError, match=r"No module named 'lies_beside_it'; .*: .* name it as a module"):
+        load_stages([str(path)])

@@ -11,6 +11,7 @@ import pytest
 
 from stageflow_es.cli import console, main
 from stageflow_es.cli.registry import COMMANDS
+from stageflow_es.cli.up import announce
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -57,6 +58,8 @@ def test_importing_the_package_loads_none_of_its_rooms_but_says_which_release_it
         ["start", "p", "--watch", "--wait"],
         ["register", "name", "not-a-file"],
         ["start", "p", "--set", "=1"],
+        ["start", "p", "--set", "order.total=10"],
+        ["fork", "s", "--set", "order.total=10"],
         ["list", "--label", "tier"],
         ["start", "p", "--set", "name=\udcff"],
         ["start", "p", "--patience", "nan"],
@@ -68,6 +71,33 @@ def test_importing_the_package_loads_none_of_its_rooms_but_says_which_release_it
 )
 def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
+
+
+def test_set_refuses_what_looks_like_a_path_and_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["start", "p", "--set", "order.total=10"]) == 2
+    assert "give all of 'order' as JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("prefix", "exported"),
+    [("stageflow", "NATS_URL=nats://h:1"), ("shop", "NATS_URL=nats://h:1 STAGEFLOW_PREFIX=shop")],
+)
+def test_up_says_how_to_connect_and_what_to_try_where_that_is_there(
+    prefix: str,
+    exported: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    announce(prefix, directory=tmp_path, url="nats://h:1", metrics=None)
+    printed = capsys.readouterr().out
+    assert f"export {exported}\n" in printed
+    assert "try" not in printed
+
+    monkeypatch.chdir(EXAMPLES.parent)
+    announce(prefix, directory=tmp_path, url="nats://h:1", metrics=None)
+    assert "stageflow start examples/count_up.json" in capsys.readouterr().out
 
 
 def test_no_server_is_one_line_and_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stageflow_es.client import resolve
+from stageflow_es.client.address import resolve_prefix
 from stageflow_es.errors import OperatorError
 
 
@@ -76,3 +77,18 @@ def test_contexts_are_found_in_the_home_directory(tmp_path: Path) -> None:
 def test_a_context_that_cannot_be_used_is_the_operators_error(home: Path, name: str, message: str) -> None:
     with pytest.raises(OperatorError, match=message):
         resolve(None, name, {"XDG_CONFIG_HOME": str(home)})
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "prefix"),
+    [
+        ("shop", {"STAGEFLOW_PREFIX": "other"}, "shop"),
+        (None, {"STAGEFLOW_PREFIX": "shop"}, "shop"),
+        (None, {"STAGEFLOW_PREFIX": ""}, "stageflow"),
+        (None, {}, "stageflow"),
+    ],
+)
+def test_a_prefix_given_comes_before_the_environment(
+    given: str | None, environment: dict[str, str], prefix: str
+) -> None:
+    assert resolve_prefix(given, environment) == prefix

@@ -114,7 +114,7 @@ def test_a_condition_is_told_with_the_values_its_rules_read_as_they_were_then() 
     s = Scenario(CHOICE).when(start(kind="gift"), completed(), completed(writes={"v": 200}))
     assert told(s)[-3:] == [
         "condition 'big' (event 3) went to 'pack' by condition 1",
-        '  {">":[{"var":"v"},100]} was false, with v is missing',
+        '  {">":[{"var":"v"},100]} was false, with v missing',
         '  {"in":[{"var":"kind"},["gift"]]} was true, with kind = "gift"',
     ]
 
