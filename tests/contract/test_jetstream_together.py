@@ -127,6 +127,12 @@ async def test_appends_of_one_moment_are_told_of_as_one_round(jetstream: JetStre
     assert jetstream.commits().events == 0
 
 
+async def test_more_events_of_one_moment_than_a_batch_may_have_are_all_stored(jetstream: JetStreamBus) -> None:
+    """Of 400 sessions, half go out together at first."""
+    stored = await asyncio.gather(*(jetstream.events.append(f"s{number}", [b"x"] * 6, 0) for number in range(400)))
+    assert len(set(stored)) == 400
+
+
 async def test_an_append_whose_answer_is_lost_with_the_connection_is_told_at_once(
     jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
