@@ -23,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     async def work(client: Client) -> int:
+        if not (args.json or await client.journal(args.session).read()):
+            console.note(f"session {args.session} has no events yet: waiting for its first")
         return await follow(client.session(args.session), args.start, follow_on=args.follow, as_json=args.json)
 
     return with_client(args, work)

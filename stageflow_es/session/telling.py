@@ -77,7 +77,7 @@ def _waiting(part: ex.Waiting) -> str:
             of = f" of {part.attempts}" if part.attempts is not None else ""
             times = "once" if part.interruptions == 1 else f"{part.interruptions} times"
             lost = f", interrupted {times} by the loss of its engine" if part.interruptions else ""
-            return f"node {where} runs {part.stage}, attempt {part.attempt}{of}, {since}{lost}"
+            return f"node {where} is at its stage {part.stage}, attempt {part.attempt}{of}, {since}{lost}"
         case ex.WaitsForBranches():
             return _join(part, where, since)
         case _:

@@ -107,6 +107,16 @@ def test_an_order_from_its_start_to_its_end(run: Run) -> None:
     assert run("watch", "order-117", "--from", "100").stdout == ""
 
 
+def test_who_watches_what_has_not_begun_is_told_that_it_has_not(up: Up, call: Callable[..., str]) -> None:
+    command = [*STAGEFLOW, "watch", "not-yet", "--server", up.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr is not None
+        assert watching.stderr.readline() == "session not-yet has no events yet: waiting for its first\n"
+        call("start", str(EXAMPLES / "count_up.json"), "--set", "goal=1", "--session", "not-yet")
+        printed, _ = watching.communicate(timeout=30)
+    assert "session_completed" in printed.splitlines()[-1]
+
+
 def test_under_another_prefix_nobody_answers_and_that_is_named(run: Run) -> None:
     said = run("list", "--prefix", "elsewhere", code=3).stderr
     assert "no query service answers on elsewhere.query.session.list: none runs under the prefix 'elsewhere'" in said

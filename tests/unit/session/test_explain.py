@@ -87,8 +87,8 @@ def test_a_run_is_told_with_its_attempts_as_far_as_its_class_is_known_and_its_in
     s = Scenario(LINE).when(start(), failed(retries=2, delay=60))
     s.after(60).when(fires(next(iter(s.state.timers))), interrupted())
     since = "since 2030-01-01T00:01:00.000000Z (event 3), interrupted once by the loss of its engine"
-    assert told(s)[1] == f"node 'a' runs S, attempt 2, {since}"
-    assert told(s, stages=STAGES)[1] == f"node 'a' runs S, attempt 2 of 3, {since}"
+    assert told(s)[1] == f"node 'a' is at its stage S, attempt 2, {since}"
+    assert told(s, stages=STAGES)[1] == f"node 'a' is at its stage S, attempt 2 of 3, {since}"
 
 
 def test_a_join_is_told_with_what_is_over_what_failed_and_what_is_still_inside() -> None:
