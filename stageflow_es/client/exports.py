@@ -53,6 +53,7 @@ class Exports:
         _tidy(path)
         if not _holds(path, content, events):
             _write(path, content)
+        _sync(path)
         with path.open("rb") as lines:
             verdict = verify_export(lines, session=state.session, head=state.head, count=state.n)
         if isinstance(verdict, Broken):
@@ -60,7 +61,7 @@ class Exports:
         return path, sha256(path.read_bytes()).hexdigest()
 
     def has(self, stone: SessionArchived) -> bool:
-        """Whether the very file is here that a session's last event names."""
+        """Whether the very file is here that a session's last event names, and stays here after a power cut."""
         try:
             content = self.path(stone.session).read_bytes()
         except FileNotFoundError:
@@ -68,7 +69,10 @@ class Exports:
         if sha256(content).hexdigest() != stone.export_digest:
             return False
         verdict = verify_export(BytesIO(content), session=stone.session, head=stone.head, count=stone.count)
-        return isinstance(verdict, Verified)
+        if not isinstance(verdict, Verified):
+            return False
+        _sync(self.path(stone.session))
+        return True
 
     # --- marks ---
 
@@ -139,8 +143,13 @@ def _write(path: Path, content: bytes) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+
+
+def _sync(path: Path) -> None:
+    """Have a file and its name on disk, whoever wrote it: one that died may not have come to that."""
+    for part in (path, path.parent):
+        opened = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

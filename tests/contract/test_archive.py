@@ -215,11 +215,12 @@ async def test_a_mark_of_a_session_that_went_on_is_forgotten_and_so_is_what_dead
 ) -> None:
     await cluster.engine()
     await finished(cluster)
-    leave(tmp_path, ".s1.begun", ".s1.jsonl.999999999", f".s1.jsonl.{os.getpid()}")
+    alive = f".s1.jsonl.{os.getppid()}"
+    leave(tmp_path, ".s1.begun", ".s1.jsonl.999999999", f".s1.jsonl.{os.getpid()}", alive)
     events: Any = Fragile(cluster.bus.events, "append", "before")
     with pytest.raises(OperatorError):
         await Archivist(events, cluster.bus.definitions, cluster.bus.commands.reject, tmp_path).archive("s1")
-    assert files(tmp_path) == [".s1.begun", "s1.jsonl"]
+    assert files(tmp_path) == [".s1.begun", alive, "s1.jsonl"]
     with pytest.raises(NotArchived):
         await archivist(cluster.bus, tmp_path).archive("nobody")
     await failed(cluster, "s2")

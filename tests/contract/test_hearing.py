@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from stageflow_es.client.hearing import MANY, Hearing
 from tests.contract.servers import Configured
 
 NAMES = Names("heard")
-NARROW = """
-authorization { users: [
-  {user: narrow, password: p, permissions: {subscribe: ["heard.events.mine", "heard.rejections.mine", "_INBOX.>"]}}
-] }
+KNOWN = ["mine", *(f"s{number}" for number in range(MANY))]
+MAY_HEAR = ["_INBOX.>", *map(NAMES.event, KNOWN), *map(NAMES.rejection, KNOWN)]
+NARROW = f"""
+authorization {{ users: [{{user: narrow, password: p, permissions: {{subscribe: {json.dumps(MAY_HEAR)}}}}}] }}
 """
 PAIR = 2
 """Subscriptions, to events and to rejections."""
@@ -46,7 +47,7 @@ class Ear:
 async def say(connection: Connection, session: str, words: bytes) -> None:
     """Return once everybody on this connection heard it, as an event and as a rejection."""
     await connection.publish(NAMES.event(session), words)
-    await connection.publish(NAMES.rejection(session), words)
+    await connection.publish(NAMES.rejection(session), b"no " + words)
     await connection.flush()
 
 
@@ -57,7 +58,7 @@ async def swept(hearing: Hearing) -> None:
 
 
 def said(*words: bytes) -> list[tuple[bool, bytes]]:
-    return [(rejected, word) for word in words for rejected in (False, True)]
+    return [one for word in words for one in ((False, word), (True, b"no " + word))]
 
 
 @pytest.fixture
