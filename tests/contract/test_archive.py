@@ -132,6 +132,23 @@ async def test_a_failed_session_is_archived_only_when_that_is_said(cluster: Clus
     assert kinds(await cluster.until("s1", lambda h: len(h) == 2))[-1] == "command_rejected"
 
 
+async def test_a_refusal_behind_the_end_is_answered_before_its_history_goes_whether_its_engine_came_to_it_or_not(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    await cluster.engine()
+    await finished(cluster)
+    refused = await cluster.send("control", "s1", {"action": "stop"})
+    await cluster.until("s1", lambda h: isinstance(h[-1], ev.CommandRejected))
+    answered: list[tuple[str, int]] = []
+
+    async def reject(session: str, seq: int, data: bytes) -> None:
+        answered.append((session, seq))
+
+    events: Any = cluster.bus.events
+    await Archivist(events, cluster.bus.definitions, reject, tmp_path).archive("s1")
+    assert answered == [("s1", refused)]
+
+
 # --- broken off ---
 
 

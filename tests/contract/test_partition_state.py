@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import pytest
 
+from stageflow_es.bus.jetstream import bucket
 from stageflow_es.engine.ports import Bus, Checkpoint, ListedSession, Member, Refused, WrongSequence
 from stageflow_es.engine.vitals import Commits, Vitals
 from tests.contract.conftest import Rig
@@ -162,3 +163,12 @@ async def test_a_name_cannot_point_to_a_definition_that_is_not_stored(bus: Bus) 
     with pytest.raises(Refused):
         await bus.definitions.name("orders", "0" * 64)
     assert await bus.definitions.names() == {}
+
+
+async def test_more_names_than_are_read_at_a_time_are_all_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "_PAGE", 3)
+    digest = await bus.definitions.put(b'{"pages": 1}')
+    names = [f"page {number}" for number in range(7)]
+    for name in names:
+        await bus.definitions.name(name, digest)
+    assert await bus.definitions.names() == dict.fromkeys(names, digest)
