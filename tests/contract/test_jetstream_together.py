@@ -133,6 +133,13 @@ async def test_more_events_of_one_moment_than_a_batch_may_have_are_all_stored(je
     assert len(set(stored)) == 400
 
 
+async def test_who_appends_to_a_log_that_was_closed_is_told_so(jetstream: JetStreamBus) -> None:
+    await jetstream.events.append("s", [b"1"], 0)
+    await jetstream.events.close()
+    with pytest.raises(Unanswered, match="closed"):
+        await asyncio.wait_for(jetstream.events.append("s", [b"2"], 1), 10)
+
+
 async def test_an_append_whose_answer_is_lost_with_the_connection_is_told_at_once(
     jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,8 +56,12 @@ class GroupCommit:
         self._answered = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def submit(self, append: Append) -> None:
+        if self._closed:
+            append.failed(Unanswered("the bus was closed"))
+            return
         if not self._pending:
             self._arrived.set()
         self._pending.append(append)
@@ -65,7 +69,8 @@ class GroupCommit:
             self._task = asyncio.create_task(self._run(), name="group-commit")
 
     async def close(self) -> None:
-        """Stop; whoever still waits learns that nobody knows."""
+        """Stop; whoever still waits learns that nobody knows, and so does who comes later."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
