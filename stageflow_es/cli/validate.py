@@ -30,14 +30,19 @@ def run(args: argparse.Namespace) -> int:
 
     load_stages(args.stages)
     stages = None if args.any_stage else catalog()
-    errors = 0
+    errors, strange = 0, False
     for file in args.files:
         problems, layout = _look(file, stages)
         errors += sum(problem.severity == "error" for problem in problems)
+        strange |= any(problem.path.endswith("/stage") for problem in problems)
         for problem in problems:
             _print(file, problem, layout, as_json=args.json)
         if not problems and not args.json:
             console.show(f"{file}: ok")
+    if strange and not (args.stages or args.json):
+        console.note(
+            "only the built-in stages are known here: name the module of yours with --stages, or say --any-stage"
+        )
     return REFUSED if errors else OK
 
 

@@ -140,9 +140,18 @@ def test_every_problem_is_a_line_with_file_place_and_pointer(
 
     assert main(["validate", str(file)]) == 1
 
-    first, second = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert "name the module of yours with --stages" in printed.err
+    first, second = printed.out.splitlines()
     assert first.startswith(f"{file}:8:15: error: /nodes/0/next: there is no node 'nowhere'")
     assert second.startswith(f"{file}:7:16: error: /nodes/0/stage: there is no stage 'NoSuchStage'")
+
+
+def test_who_named_a_module_of_stages_is_not_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text('{"entry": "a", "nodes": [{"id": "a", "type": "stage", "stage": "NoSuchStage"}]}')
+    assert main(["validate", str(file), "--stages", str(EXAMPLES / "order_stages.py")]) == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_a_key_that_stands_twice_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
