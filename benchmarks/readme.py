@@ -103,10 +103,11 @@ def _where(of: Records) -> str:
     turns = sorted(record.turns / 1e6 for record in of.records)
     times = sorted(record.at for record in of.records)
     day = f"{times[0][:10]}, {times[0][11:16]} to {times[-1][11:16]} UTC"
+    noted = f", and a processor {turns[0]:.1f} to {turns[-1]:.1f} million turns of a Python loop" if turns[0] else ""
     return (
         f"`{of.command}`, {day}: {of.machine.cores} cores ({of.machine.processor}), Python {of.versions['python']}, "
         f"nats-server {of.versions['nats-server']}; meanwhile the disk alone did {syncs[0]:,.0f} to {syncs[-1]:,.0f} "
-        f"syncs a second, and a processor {turns[0]:.1f} to {turns[-1]:.1f} million turns of a Python loop."
+        f"syncs a second{noted}."
     )
 
 

@@ -82,6 +82,12 @@ def test_the_section_has_every_figure_with_the_command_and_the_disks_own_speed()
     assert text.count("<picture>") == 2
 
 
+def test_of_processors_that_were_not_looked_at_nothing_is_said() -> None:
+    records = [msgspec.structs.replace(one, turns=0) for one in BENCH.records]
+    text = section(msgspec.structs.replace(BENCH, records=records), None, growth=False)
+    assert "4,000 to 5,000 syncs a second." in text
+
+
 def test_with_nothing_measured_nothing_is_claimed() -> None:
     assert "|" not in section(None, None, growth=False)
 
