@@ -217,7 +217,8 @@ class Engine:
         """How many partitions are this engine's. Where one of a later release is at work, whose events it may not
         know, it leaves them all to that."""
         versions = {name: one.history_version for name, one in members.items()} | {self.name: HISTORY_VERSION}
-        sharing = [name for name, version in versions.items() if version == max(versions.values())]
+        latest = max(versions.values())
+        sharing = [name for name, version in versions.items() if version == latest]
         overtaken = self.name not in sharing
         if overtaken and not self._overtaken:
             log.warning("engine_overtaken", engine=self.name, by=sharing, mend="update this engine to their release")
