@@ -18,7 +18,7 @@ class BaseStage:
     """One unit of work. Subclass it, register it with `@register_stage`, write `async def run(self)`.
 
     A stage is invoked at least once and recorded exactly once: it may be run again after a crash or after it was
-    parked. What it did through `step`, `sleep`, `wait_input` and `emit` then happens once all the same.
+    parked. What it did through `step`, `sleep`, `wait_input` and `emit` is not done again once it is recorded.
 
     `timeout`: seconds of running, not of waiting; None: no bound. `retries`: further attempts after a failure, each
     after `retry_delay` seconds times `retry_backoff` for every failure before. `blocking`: run in a thread.

@@ -74,7 +74,7 @@ class StageRuntime(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
     async def step(self, name: str, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
-        """The result of `await function(*args)`, run once and recorded."""
+        """The result of `await function(*args)`: recorded, it is not done again."""
 
     def complete(self, outputs: dict[str, Any]) -> None:
         """Take `set_outputs` values (by output key); the last value of a key counts."""

@@ -192,8 +192,8 @@ def read_trace(path: Path) -> list[Trace]:
 
 
 def never_again(histories: Histories, trace: list[Trace], standstills: Iterable[Standstill] = ()) -> Iterable[str]:
-    """No run began after its stage's end was stored, no step after its result was; but for a run whose engine stood
-    still in its beginning."""
+    """No run began after its stage's end was stored, no step after its result was; but for the one that an engine was
+    about to begin when it came to a standstill."""
     excuses = list(standstills)
     ended: dict[tuple[str, str], Record] = {}
     for session, records in histories.items():
@@ -206,7 +206,9 @@ def never_again(histories: Histories, trace: list[Trace], standstills: Iterable[
     for line in trace:
         end = ended.get((line.key, line.detail))
         if end is not None and line.at > end.stored + (LATE if _held_up(end) else SLACK):
-            if line.what == "run" and any(one.explains(line.key, line.at, end.stored) for one in excuses):
+            excuse = next((one for one in excuses if one.explains(line.key, line.at, end.stored)), None)
+            if excuse is not None:
+                excuses.remove(excuse)
                 continue
             late = (line.at - end.stored) / 1e6
             yield f"{line.what} {line.key} {line.detail} began again {late:.1f} ms after its end"

@@ -12,6 +12,7 @@ from stageflow_es.client import Client, connect
 from stageflow_es.session import events as ev
 from tests.faults import audit
 from tests.faults.observer import Observer, outcome_of
+from tests.faults.standstill import standstills
 from tests.faults.world import World
 
 PATIENCE = 60.0
@@ -58,11 +59,12 @@ class Scene:
         settings = self.world.bus_settings
         histories = await audit.read_histories(self.client.link, settings)
         pipelines = await audit.read_pipelines(self.client.link, histories)
+        logs = [process.log for process in self.world.processes]
         return [
             *audit.chains(histories, pipelines),
             *audit.outcomes(histories, self.expected),
             *audit.once_each(histories),
-            *audit.never_again(histories, audit.read_trace(self.world.trace)),
+            *audit.never_again(histories, audit.read_trace(self.world.trace), standstills(logs)),
             *audit.logs(self.world.processes),
         ]
 

@@ -1,8 +1,9 @@
-"""Runs in whose beginning their engine stood still.
+"""Runs and steps in whose beginning their engine stood still.
 
 An engine looks whether its lease holds, and then begins. Frozen in between for longer than the lease, it begins what
-another one has done meanwhile, and nothing in it can know; the stage's idempotency key is for that. Its watchdog names
-the run it stood still in, which it does not when it begins a run after it has come to itself.
+another one has done meanwhile, and nothing in it can know; the stage's idempotency key is for that. It stands still in
+one place only, so this is one run or step for each time. Its watchdog names the run it stood still in, which it does
+not when it begins something after it has come to itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 _BEGUN = re.compile(r"stage \S+ at node (\S+) of session (\S+)")
 AFTER = 500_000_000
-"""Nanoseconds between the end of a standstill as the watchdog notices it and what the run does next."""
+"""Nanoseconds between the end of a standstill as the watchdog notices it and what begins next."""
 
 
 class Standstill(msgspec.Struct, frozen=True):
@@ -29,8 +30,8 @@ class Standstill(msgspec.Struct, frozen=True):
     ended: int
 
     def explains(self, key: str, at: int, end: int) -> bool:
-        """Whether a run with this idempotency key, seen to begin at `at`, may have been on its way since before its
-        stage's end was stored by another engine, at `end`."""
+        """Whether a run with this idempotency key, or a step of it, seen to begin at `at`, may have been on its way
+        since before its end was stored by another engine, at `end`."""
         session, _, node, _ = key.split(":")
         return (session, node) == (self.session, self.node) and self.began < end and abs(at - self.ended) < AFTER
 

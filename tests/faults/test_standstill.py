@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.standstill import standstills
+from stageflow_es.session import events as ev
+from tests.faults.audit import Record, Trace, never_again
+from tests.faults.standstill import Standstill, standstills
 
 S = 1_000_000_000
 
@@ -24,3 +26,24 @@ def test_a_standstill_excuses_the_run_it_was_in_and_nothing_else(tmp_path: Path)
     assert not one.explains("chain-2::n3:7", at=10 * S, end=8 * S)
     assert not one.explains("chain-1::n3:7", at=12 * S, end=8 * S)
     assert not one.explains("chain-1::n3:7", at=10 * S, end=4 * S)
+
+
+def test_a_standstill_excuses_one_step_begun_again_and_not_a_second() -> None:
+    ended = ev.StepCompleted(
+        session="s",
+        n=3,
+        prev="",
+        at="1970-01-01T00:00:08Z",
+        by="two",
+        cause="run:s#1.1",
+        scope="",
+        node="n0",
+        key="step:a:0",
+        name="a",
+    )
+    histories = {"s": [Record(b"", ended, 8 * S, 1)]}
+    again = Trace("step", "s::n0:1", "a", 10 * S + 1, 7)
+    one = Standstill("s", "n0", 5 * S, 10 * S)
+    assert list(never_again(histories, [again], [one])) == []
+    assert len(list(never_again(histories, [again, again], [one]))) == 1
+    assert len(list(never_again(histories, [again]))) == 1
