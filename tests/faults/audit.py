@@ -30,6 +30,7 @@ from tests.faults.clients import Sent
 from tests.faults.observer import outcome_of
 from tests.faults.processes import Process
 from tests.faults.standstill import Standstill
+from tests.faults.trace import Trace
 
 SLACK = 100_000_000
 """Nanoseconds a trace line may be later than what the server stamped: an event of a batch is stamped before the batch
@@ -173,24 +174,6 @@ def commands(histories: Histories, rejected: list[int], sent: list[Sent]) -> Ite
             yield f"{one.session}: command {one.id} ({one.seq}) was acknowledged and is lost"
 
 
-class Trace(msgspec.Struct, frozen=True):
-    """A line of the trace: what (`run` or `step`), the run's idempotency key, the step's name, when, which process."""
-
-    what: str
-    key: str
-    detail: str
-    at: int
-    pid: int
-
-
-def read_trace(path: Path) -> list[Trace]:
-    lines = (line.rsplit(" ", 4) for line in path.read_text().splitlines())
-    found = []
-    for head, key, detail, at, pid in lines:
-        found.append(Trace(head, key, detail, int(at), int(pid)))
-    return found
-
-
 def never_again(histories: Histories, trace: list[Trace], standstills: Iterable[Standstill] = ()) -> Iterable[str]:
     """No run began after its stage's end was stored, no step after its result was; but for the one that an engine was
     about to begin when it came to a standstill."""
@@ -206,7 +189,7 @@ def never_again(histories: Histories, trace: list[Trace], standstills: Iterable[
     for line in trace:
         end = ended.get((line.key, line.detail))
         if end is not None and line.at > end.stored + (LATE if _held_up(end) else SLACK):
-            excuse = next((one for one in excuses if one.explains(line.key, line.at, end.stored)), None)
+            excuse = next((one for one in excuses if one.explains(line, end.stored)), None)
             if excuse is not None:
                 excuses.remove(excuse)
                 continue

@@ -13,6 +13,7 @@ from stageflow_es.session import events as ev
 from tests.faults import audit
 from tests.faults.observer import Observer, outcome_of
 from tests.faults.standstill import standstills
+from tests.faults.trace import read_trace
 from tests.faults.world import World
 
 PATIENCE = 60.0
@@ -59,12 +60,12 @@ class Scene:
         settings = self.world.bus_settings
         histories = await audit.read_histories(self.client.link, settings)
         pipelines = await audit.read_pipelines(self.client.link, histories)
-        logs = [process.log for process in self.world.processes]
+        trace = read_trace(self.world.trace)
         return [
             *audit.chains(histories, pipelines),
             *audit.outcomes(histories, self.expected),
             *audit.once_each(histories),
-            *audit.never_again(histories, audit.read_trace(self.world.trace), standstills(logs)),
+            *audit.never_again(histories, trace, standstills(self.world.processes, trace)),
             *audit.logs(self.world.processes),
         ]
 

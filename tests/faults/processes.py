@@ -14,6 +14,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,13 +32,16 @@ def _die_with_parent() -> None:
 
 
 class Process:
-    """One process, its log in `log`. `ended_by_us`: whether its end was asked for."""
+    """One process, its log in `log`. `ended_by_us`: whether its end was asked for. `frozen`: which pid was stopped from
+    when to when, nanoseconds since 1970."""
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.name = name
         self.log = log
         self.ended_by_us = False
         self.spawned = 0.0
+        self.frozen: list[tuple[int, int, int]] = []
+        self._stopped = 0
         self._command = command
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
@@ -76,9 +80,14 @@ class Process:
         """Send a signal, if it lives. One that ends it counts as asked for."""
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.ended_by_us = True
-        if self.alive:
-            with suppress(ProcessLookupError):  # it has just ended by itself
-                os.kill(self.pid, number)
+        if not self.alive:
+            return
+        if number == signal.SIGSTOP:
+            self._stopped = time.time_ns()
+        elif number == signal.SIGCONT:
+            self.frozen.append((self.pid, self._stopped, time.time_ns()))
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(self.pid, number)
 
     async def end(self, number: signal.Signals = signal.SIGKILL, within: float = 20.0) -> int:
         """End it and wait until it has; its exit code. What does not end within that many seconds is killed, and

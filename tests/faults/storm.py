@@ -23,6 +23,7 @@ from tests.faults.clients import SCRIPTS, Clients
 from tests.faults.observer import Observer
 from tests.faults.proxy import Proxy
 from tests.faults.standstill import standstills
+from tests.faults.trace import read_trace
 from tests.faults.world import World
 
 QUIET_WITHIN = 90.0
@@ -159,7 +160,7 @@ class Storm:
         histories = await audit.read_histories(link, settings)
         rejected = await self._rejections_settled(clients, link)
         pipelines = await audit.read_pipelines(link, histories)
-        trace = audit.read_trace(world.trace)
+        trace = read_trace(world.trace)
         report.sessions, report.runs = len(histories), sum(line.what == "run" for line in trace)
         report.events = sum(map(len, histories.values()))
         report.scripts = dict(Counter(session.split("-")[0] for session in histories))
@@ -167,8 +168,7 @@ class Storm:
         report.wrong += audit.outcomes(histories, clients.expected)
         report.wrong += audit.once_each(histories)
         report.wrong += audit.commands(histories, rejected, clients.sent)
-        logs = [process.log for process in world.processes]
-        report.wrong += audit.never_again(histories, trace, standstills(logs))
+        report.wrong += audit.never_again(histories, trace, standstills(world.processes, trace))
         await self._projected(max(records[-1].seq for records in histories.values()))
         report.wrong += await audit.projection(world.db, link, settings)
         report.wrong += await world.servers.differing()
