@@ -84,6 +84,7 @@ class Session:
         the session where it stands: `run` again goes on, beginning the stages that ran anew."""
         if not self._state.n:
             self._accepted(self._commands.begin(json_of(self._context.to_dict(), "the context")))
+        self._commands.catch_up()
         self._runners += 1
         time = own_time(asyncio.get_running_loop())
         if time is not None:
@@ -119,10 +120,17 @@ class Session:
         return SessionResult(copy(state.artifacts), copy(state.result), self.event_history, context)
 
     def _send(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
-        problems = self._commands.send(kind, **fields)
+        try:
+            return self._commands.send(kind, **fields)
+        finally:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Have the actor look at what was sent, and at the log where an error has come between."""
+        if self._actor.state is not self._host.whole:
+            self._actor.state = None
         if self._runners:
             self._actor.poke()
-        return problems
 
     def _control(self, action: cmd.Action, scope: str | None = None) -> Sequence[Problem]:
         return self._send(cmd.Control, action=action, scope=scope)
@@ -310,9 +318,9 @@ class Session:
         try:
             state = restored(snapshot, session._pinned) or session._state
             history = [Event.from_dict(event) for event in snapshot.get("event_history", [])]
-            inputs = [] if snapshot.get("early") else copy(snapshot.get("input_history", []))
-            session._host.adopt(state, history, inputs)
+            inputs = copy(snapshot.get("input_history", []))
             session._commands.restore(snapshot)
+            session._host.adopt(state, history, inputs[: len(inputs) - len(session._commands.early_inputs())])
         except (AttributeError, KeyError, TypeError) as problem:
             raise ValueError(f"this is no snapshot of a session: {problem}") from problem
         return session

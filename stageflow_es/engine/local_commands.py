@@ -13,29 +13,39 @@ from stageflow_es.session.paths import copy
 
 
 class LocalCommands:
-    """Numbers the commands of one session, as the bus does elsewhere; `last` is the number of the latest. What a
-    method returns is why the session refused, empty: it did not."""
+    """Numbers the commands of one session, as the bus does elsewhere. What a method returns is why the session refused,
+    empty: it did not. One that raises has left the command out of the log."""
 
     def __init__(self, host: LocalHost, pipeline: Pipeline) -> None:
-        self.last = 0
         self._host = host
         self._pipeline = pipeline
         self._early: list[tuple[type[cmd.BusCommand], dict[str, Any]]] = []
 
+    @property
+    def last(self) -> int:
+        """The number of the latest: each that is applied leaves an event."""
+        return self._host.state.last_command
+
     def begin(self, payload: dict[str, Any]) -> Sequence[Problem]:
-        """Start, and apply what was sent before; a session stopped before it began takes no step."""
-        early, self._early = self._early, []
-        stopped = any(fields.get("action") == "stop" for _, fields in early)
-        problems = self._apply(cmd.Start, payload=payload, paused=stopped, pipeline=None)
-        if problems:
-            return problems
-        for kind, fields in early:
-            self._apply(kind, **fields)
-        return ()
+        """Start; a session stopped before it began takes no step."""
+        stopped = any(fields.get("action") == "stop" for _, fields in self._early)
+        return self._apply(cmd.Start, payload=payload, paused=stopped, pipeline=None)
+
+    def catch_up(self) -> None:
+        """Apply what was sent before the session began, each once."""
+        while self._early:
+            kind, fields = self._early[0]
+            before = self.last
+            try:
+                self._apply(kind, **fields)
+            finally:
+                if self.last > before:
+                    del self._early[0]
 
     def send(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
         """Apply a command, or keep it when the session has not begun."""
         if self._host.state.n:
+            self.catch_up()
             return self._apply(kind, **fields)
         self._early.append((kind, fields))
         return ()
@@ -46,16 +56,13 @@ class LocalCommands:
 
     def image(self) -> dict[str, Any]:
         """What a snapshot has of this, as JSON values."""
-        return {"commands": self.last, "early": [{"kind": kind.__name__, **fields} for kind, fields in self._early]}
+        return {"early": [{"kind": kind.__name__, **fields} for kind, fields in self._early]}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go on from what a snapshot has of this; StageFlow's own have nothing."""
         early = copy(snapshot.get("early", []))
         self._early = [(getattr(cmd, item.pop("kind")), item) for item in early]
-        self.last = snapshot.get("commands", self._host.state.last_command)
 
     def _apply(self, kind: type[cmd.BusCommand], **fields: Any) -> Sequence[Problem]:
         command: Any = kind(at=self._host.at(), by=self._host.name, seq=self.last + 1, **fields)
-        problems = self._host.submit(command, self._pipeline if kind is cmd.Start else None)
-        self.last += 1
-        return problems
+        return self._host.submit(command, self._pipeline if kind is cmd.Start else None)

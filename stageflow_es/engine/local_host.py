@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from traceback import format_exc
 from typing import TYPE_CHECKING, Any
 
 from stageflow_es.engine.clock import Clock, rfc3339
@@ -15,23 +16,26 @@ from stageflow_es.engine.user_events import to_user_event
 from stageflow_es.engine.waiting_room import WaitingRoom
 from stageflow_es.engine.watchdog import Watched
 from stageflow_es.errors import Problem
+from stageflow_es.log import FRAMES, logger
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import Refused, State, apply, decide, seal, snapshot
 from stageflow_es.session import commands as cmd
 from stageflow_es.session import events as ev
-from stageflow_es.session.fold import hash_of
 from stageflow_es.session.paths import copy
 from stageflow_es.stages import BaseStage, Event, catalog, get_stages
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
 
+log = logger(__name__)
+
 FOREVER = float("inf")
 
 
 class LocalHost:
     """Implements `host.Host`, and the ports behind it, for one session in memory. There is one state, which the
-    actor and `submit` share: an append cannot fail, so it is never ahead of the log."""
+    actor and `submit` share: an append cannot fail, so it is ahead of the log only where an error left it half
+    changed."""
 
     def __init__(self, session: str, handler: Callable[[Event], None] | None) -> None:
         self.name = "local"
@@ -42,7 +46,7 @@ class LocalHost:
         self.timers: Timers = self
         self.watched = Watched()
         self.waiting = WaitingRoom(FOREVER, 0)
-        self.state = State(session)
+        self._state = State(session)
         self.log: list[bytes] = []
         self.ended = asyncio.Event()
         self.failure: Exception | None = None
@@ -51,37 +55,62 @@ class LocalHost:
         self._inputs: list[dict[str, Any]] = []
         self._told = 0
         self._base = 0
-        self._image, self._head = b"", ""
+        self._begun = 0
+        self._image = b""
         self.handler = handler
         self._clock: Clock = LoopClock()
 
     def adopt(self, state: State, history: list[Event], inputs: list[dict[str, Any]]) -> None:
         """Go on from a restored state; what it had seen so far is for looking at only."""
-        self.state = state
-        self._base = state.seq
+        self._state = state
+        self._base, self._begun = state.seq, state.n
         if state.n:
-            self._image, self._head = snapshot.dump(state), state.head
+            self._image = snapshot.dump(state)
         self._history, self._inputs = history, inputs
 
     def submit(self, command: cmd.BusCommand, pipeline: Pipeline | None = None) -> Sequence[Problem]:
-        """Apply a command at once, whether the session runs or not; why it was refused, empty: it was not."""
+        """Apply a command at once, whether the session runs or not; why it was refused, empty: it was not. An error
+        before it is in the log is the sender's to hear; what follows from one that is there is the actor's too."""
         state = self.state
         if pipeline is not None:
             state.pipeline = pipeline
-        problems: Sequence[Problem] = ()
-        while True:
-            answer = decide(state, command, self.catalog)
+        try:
+            while answer := decide(state, command, self.catalog):
+                self._store([seal(state, event) for event in answer])
+        except Exception:
+            state = self.state
+            if state.last_command < command.seq:
+                raise
+            log.error("decide_failed", session=state.session, command=type(command).__name__, error=format_exc(FRAMES))
+        else:
             if isinstance(answer, Refused):
                 return answer.problems
-            if not answer:
-                break
-            self._store([seal(state, event) for event in answer])
-            refusal = state.refusal
-            if refusal is not None and refusal.command_seq == command.seq:
-                problems = refusal.problems
         if not state.outcome:
             self.ended.clear()
-        return problems
+        refusal = state.refusal
+        return () if refusal is None or refusal.command_seq != command.seq else refusal.problems
+
+    # --- the state ---
+
+    @property
+    def whole(self) -> State | None:
+        """The state there is; None: an error left it half changed."""
+        state = self._state
+        return state if state.n == self._begun + len(self.log) and (state.head or not state.n) else None
+
+    @property
+    def state(self) -> State:
+        """The state, read from the log again where an error left it half changed."""
+        if self.whole is None:
+            self._state = self._folded()
+        return self._state
+
+    def _folded(self) -> State:
+        session, pipeline = self._state.session, self._state.pipeline
+        state = snapshot.load(self._image, pipeline) if self._image else State(session, pipeline)
+        for seq, data in enumerate(self.log, self._base + 1):
+            apply(state, data, seq)
+        return state
 
     # --- what is told to the users ---
 
@@ -107,17 +136,18 @@ class LocalHost:
 
     def _store(self, events: Sequence[bytes]) -> None:
         self.log += events
-        self.state.seq = self._base + len(self.log)
+        self._state.seq = self._base + len(self.log)
         if self.handler is not None:
             self._tell()
 
     def _tell(self) -> None:
         while self._told < len(self.log):
             event = ev.decode(self.log[self._told])
+            told = to_user_event(event)
             self._told += 1
             if isinstance(event, ev.UserInput):
                 self._inputs.append({"type": event.input_type, "payload": event.payload})
-            self._say(to_user_event(event))
+            self._say(told)
 
     def _say(self, event: Event) -> None:
         """A handler that raises ends `run`, not the session."""
@@ -151,17 +181,7 @@ class LocalHost:
         return [event for event in stored if after < event.seq and (upto is None or event.seq <= upto)]
 
     async def load(self, session: str, least: int) -> State:
-        if self.state.head != (hash_of(self.log[-1]) if self.log else self._head):
-            self.state = self._folded()  # an error left the one there was half changed
         return self.state
-
-    def _folded(self) -> State:
-        """The state as the log has it."""
-        session, pipeline = self.state.session, self.state.pipeline
-        state = snapshot.load(self._image, pipeline) if self._image else State(session, pipeline)
-        for seq, data in enumerate(self.log, self._base + 1):
-            apply(state, data, seq)
-        return state
 
     # --- timers and rejections ---
 
