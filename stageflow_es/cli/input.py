@@ -10,6 +10,7 @@ from stageflow_es.cli.options import OK, add_answer, add_connection, json_object
 
 if TYPE_CHECKING:
     from stageflow_es.client import Client
+    from stageflow_es.client.commands import Sent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +31,29 @@ def run(args: argparse.Namespace) -> int:
         payload = json_value(args.payload)
 
     async def work(client: Client) -> int:
-        session = client.session(args.session)
-        number = await session.input(args.type, payload, id=args.id, wait=not args.no_wait)
+        from stageflow_es.session.wire import InputBody
+
+        body = InputBody(type=args.type, payload=payload)
+        sent = await client.send("input", args.session, body, id=args.id, wait=not args.no_wait)
+        outcome = _outcome(sent)
         if args.json:
-            console.emit({"session": args.session, "input": args.type, "command_seq": number})
+            answer = {"session": args.session, "input": args.type, "command_seq": sent.seq, "outcome": outcome}
+            console.emit(answer)
         else:
-            console.show(f"{console.plain(args.type)}: {'sent' if args.no_wait else 'taken'}")
+            more = f", {_KEPT.format(args.session)}" if outcome == "kept" else ""
+            console.show(f"{console.plain(args.type)}: {outcome}{more}")
         return OK
 
     return with_client(args, work)
+
+
+_KEPT = "for nothing waits for it yet (`stageflow show {}` says what is waited for)"
+
+
+def _outcome(sent: Sent) -> str:
+    """What became of an input: of one of type `command`, that it was done."""
+    if not sent.event:
+        return "sent"
+    if sent.event != "user_input":
+        return "done"
+    return "taken" if sent.waits else "kept"

@@ -25,7 +25,7 @@ from stageflow_es.client.arguments import places
 from stageflow_es.client.auditing import Record
 from stageflow_es.client.bulk import AT_ONCE as BULK_AT_ONCE
 from stageflow_es.client.bulk import BulkAction, BulkAnswer, check, choose, control_all
-from stageflow_es.client.commands import Sender
+from stageflow_es.client.commands import Sender, Sent
 from stageflow_es.client.ending import Endings
 from stageflow_es.client.follow import Follower
 from stageflow_es.client.handle import SessionHandle
@@ -268,7 +268,7 @@ class Client:
 
     # --- for the handles ---
 
-    async def send(self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool) -> int:
+    async def send(self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool) -> Sent:
         """Send a command; see `SessionHandle`."""
         return await self._sender.send(kind, session, body, id=id, wait=wait, timeout=self.timeout)
 

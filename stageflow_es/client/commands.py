@@ -33,6 +33,15 @@ SEND_ATTEMPTS = 3
 REFUSALS = frozenset({"command_rejected", "input_rejected", "skip_denied"})
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """A command that the bus has: its number in the log. Once it is applied, the type of the event that says so, and
+    the waits an input went to; none: it is kept for the next."""
+
+    seq: int
+    event: str = ""
+    waits: tuple[str, ...] = ()
+
+
 class _Answer(msgspec.Struct, frozen=True):
     """What of an event says which command it answers, and how."""
 
@@ -42,6 +51,7 @@ class _Answer(msgspec.Struct, frozen=True):
     command_id: str | None = None
     start_id: str | None = None
     problems: list[Problem] = []
+    waits: tuple[str, ...] = ()
 
 
 _event = msgspec.json.Decoder(_Answer)
@@ -63,8 +73,8 @@ class Sender:
 
     async def send(
         self, kind: CommandKind, session: str, body: msgspec.Struct, *, id: str | None, wait: bool, timeout: float
-    ) -> int:
-        """The command's sequence in the log, once the bus has it, or with `wait` once an engine has applied it.
+    ) -> Sent:
+        """Send a command, and return once the bus has it, or with `wait` once an engine has applied it.
 
         Raises CommandRejected when it is refused, and OperatorError when the bus, or with `wait` the engine, says
         nothing within `timeout` seconds.
@@ -72,13 +82,13 @@ class Sender:
         data = _checked(kind, session, body)
         key = f"{session}-{token_hex(8)}" if id is None else _checked_id(id)
         if not wait:
-            return await self._store(kind, session, data, key, timeout)
+            return Sent(await self._store(kind, session, data, key, timeout))
         watch = _Watch(self._link, self._names, self._queries, session)
         try:
             await self._hearing.begin(session, watch.take)
             seq = await self._store(kind, session, data, key, timeout)
             async with asyncio.timeout(timeout):
-                await watch.answer(seq, key)
+                answer = await watch.answer(seq, key)
         except TimeoutError:
             raise OperatorError(
                 f"no engine has answered within {timeout:g} s. The command is kept (number {seq}) and will be applied "
@@ -86,7 +96,7 @@ class Sender:
             ) from None
         finally:
             self._hearing.end(session, watch.take)
-        return seq
+        return Sent(seq, answer.type, answer.waits)
 
     async def _store(self, kind: CommandKind, session: str, data: bytes, key: str, within: float) -> int:
         """Publish until the bus says it has it; the key makes repeating harmless. In a cluster nothing takes commands
@@ -148,36 +158,36 @@ class _Watch:
         self._heard.append((rejected, data))
         self._stirred.set()
 
-    async def answer(self, seq: int, key: str) -> None:
-        """Return once the command is applied. Raises CommandRejected."""
+    async def answer(self, seq: int, key: str) -> _Answer:
+        """What says that the command is applied, once it is. Raises CommandRejected."""
         while True:
             while self._heard:
                 rejected, data = self._heard.popleft()
                 if rejected:
                     _refusal(data, seq)
-                elif _accepts(data, seq, key):
-                    return
+                elif answer := _acceptance(data, seq, key):
+                    return answer
             self._stirred.clear()
             try:
                 async with asyncio.timeout(LOOK_AFTER):
                     await self._stirred.wait()
             except TimeoutError:
-                if await self._stored(seq, key):
-                    return
+                if answer := await self._stored(seq, key):
+                    return answer
 
-    async def _stored(self, seq: int, key: str) -> bool:
-        """Whether the history has the answer. Raises CommandRejected when the rejections have it."""
+    async def _stored(self, seq: int, key: str) -> _Answer | None:
+        """The answer, if the history has it. Raises CommandRejected when the rejections have it."""
         with suppress(Unanswered):
             while found := await self._journal.read():
                 for one in found:
-                    if _accepts(one.data, seq, key):
-                        return True
+                    if answer := _acceptance(one.data, seq, key):
+                        return answer
             subject = self._names.rejection(self._session)
             stored = await page(self._link, self._names.rejections, subject, self._rejections_read + 1, 100)
             for item in stored:
                 self._rejections_read = item.seq
                 _refusal(item.data, seq)
-        return False
+        return None
 
 
 def _checked(kind: CommandKind, session: str, body: msgspec.Struct) -> bytes:
@@ -210,11 +220,11 @@ def _refusal(data: bytes, seq: int) -> None:
         raise CommandRejected(found.problems, seq)
 
 
-def _accepts(data: bytes, seq: int, key: str) -> bool:
-    """Whether this event is the answer. Raises CommandRejected when it is one, and says no."""
+def _acceptance(data: bytes, seq: int, key: str) -> _Answer | None:
+    """What this event says, if it is the answer. Raises CommandRejected when it is one, and says no."""
     event = _event.decode(data)
     if key not in (event.command_id, event.start_id) and event.cause != seq:
-        return False
+        return None
     if event.type in REFUSALS:
         raise CommandRejected(event.problems, seq)
-    return True
+    return event

@@ -42,7 +42,7 @@ class SessionHandle:
 
     async def input(self, type_: str, payload: Any = None, *, id: str | None = None, wait: bool = True) -> int:
         """Send an input. It wakes every stage that waits for its type, or is kept for the next that does."""
-        return await self._client.send("input", self.id, InputBody(type=type_, payload=payload), id=id, wait=wait)
+        return (await self._client.send("input", self.id, InputBody(type=type_, payload=payload), id=id, wait=wait)).seq
 
     async def pause(self, *, reason: str | None = None, id: str | None = None, wait: bool = True) -> int:
         """Let running stages finish and start none."""
@@ -68,7 +68,7 @@ class SessionHandle:
 
     async def _control(self, action: Action, scope: str | None, reason: str | None, id: str | None, wait: bool) -> int:
         body = ControlBody(action=action, scope=scope, reason=reason)
-        return await self._client.send("control", self.id, body, id=id, wait=wait)
+        return (await self._client.send("control", self.id, body, id=id, wait=wait)).seq
 
     # --- events ---
 

@@ -21,6 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 STAGEFLOW = [sys.executable, "-m", "stageflow_es.cli"]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Call = Callable[..., str]
 
 
 class Up:
@@ -80,7 +81,7 @@ def run(up: Up) -> Run:
 
 
 @pytest.fixture
-def call(up: Up, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def call(up: Up, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """A command against `up` in this process, which costs a tenth; what it printed."""
     monkeypatch.setenv("NATS_URL", up.url)
 
@@ -91,12 +92,13 @@ def call(up: Up, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     return call
 
 
-def test_an_order_from_its_start_to_its_end(run: Run) -> None:
+def test_an_order_from_its_start_to_its_end(run: Run, call: Call) -> None:
     """The README's transcript."""
     run("validate", "examples/order_approval.json", "--stages", "examples/order_stages.py")
     assert run("register", "order-approval", "examples/order_approval.json").stdout.startswith("order-approval@")
     started = run("start", "order-approval", "@examples/order.json", "--session", "order-117")
     assert started.stdout == "order-117\n"
+    _until_asked(call, "order-117")
     assert run("input", "order-117", "approval", '{"approved": true, "by": "Grace"}').stdout == "approval: taken\n"
 
     watched = run("watch", "order-117").stdout.splitlines()
@@ -107,7 +109,35 @@ def test_an_order_from_its_start_to_its_end(run: Run) -> None:
     assert run("watch", "order-117", "--from", "100").stdout == ""
 
 
-def test_who_watches_what_has_not_begun_is_told_that_it_has_not(up: Up, call: Callable[..., str]) -> None:
+def test_what_became_of_an_input_is_said_as_it_is(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    call("start", str(EXAMPLES / "order_approval.json"), f"@{EXAMPLES / 'order.json'}", "--session", "asked")
+    _until_asked(call, "asked")
+
+    def outcome(*arguments: str) -> str:
+        said: str = json.loads(call("input", "asked", *arguments, "--json"))["outcome"]
+        return said
+
+    kept = "kept, for nothing waits for it yet (`stageflow show asked` says what is waited for)"
+    assert call("input", "asked", "approvel", "{}") == f"approvel: {kept}\n"
+    assert outcome("approvel", "--id", "asked-2") == outcome("approvel", "--id", "asked-2") == "kept"
+    assert outcome("approvel", "--no-wait") == "sent"
+    assert outcome("command", '{"name": "pause"}') == "done"
+    call("resume", "asked")
+    assert main(["input", "asked", "approval", "7"]) == 1
+    assert "7 is not of type 'object'" in capsys.readouterr().err
+    assert outcome("approval", '{"approved": false}') == "taken"
+    call("watch", "asked")
+    assert main(["input", "asked", "approval", '{"approved": true}']) == 1
+    assert "has ended (completed): it takes no inputs" in capsys.readouterr().err
+
+
+def _until_asked(call: Call, session: str) -> None:
+    deadline = time.monotonic() + 20
+    while "waiting_for_input" not in call("history", session):
+        assert time.monotonic() < deadline
+
+
+def test_who_watches_what_has_not_begun_is_told_that_it_has_not(up: Up, call: Call) -> None:
     command = [*STAGEFLOW, "watch", "not-yet", "--server", up.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stderr is not None
@@ -146,7 +176,7 @@ def test_a_failed_session_is_exit_code_1(run: Run, tmp_path: Path) -> None:
     run("retry", "doomed")
 
 
-def test_an_id_that_is_none_tells_of_no_other_sessions(call: Callable[..., str]) -> None:
+def test_an_id_that_is_none_tells_of_no_other_sessions(call: Call) -> None:
     call("start", "examples/count_up.json", "--set", "goal=1", "--wait")
     for command in ("history", "watch", "show"):
         assert call(command, "*", code=1) == ""
@@ -212,9 +242,7 @@ def test_registered_pipelines_are_listed_shown_and_compared(run: Run) -> None:
     run("pipelines", "show", "no-such-pipeline", code=1)
 
 
-def test_a_version_is_named_by_its_digest_and_a_session_keeps_the_one_it_began_with(
-    call: Callable[..., str], tmp_path: Path
-) -> None:
+def test_a_version_is_named_by_its_digest_and_a_session_keeps_the_one_it_began_with(call: Call, tmp_path: Path) -> None:
     """Registering a new version disturbs nothing that runs."""
     quick = {"id": "quick", "type": "condition", "conditions": [{"if": {"var": "quick"}, "then": "end"}], "else": "ask"}
     ask = {"id": "ask", "type": "stage", "stage": "AskForApproval", "arguments": {"total": "t", "score": "s"}}
@@ -234,7 +262,7 @@ def test_a_version_is_named_by_its_digest_and_a_session_keeps_the_one_it_began_w
     assert json.loads(call("watch", "pinned", "--json").splitlines()[-1])["result"] == {"which": "old"}
 
 
-def test_what_is_registered_and_what_a_session_runs_can_be_drawn(call: Callable[..., str]) -> None:
+def test_what_is_registered_and_what_a_session_runs_can_be_drawn(call: Call) -> None:
     name = call("register", "drawn", "examples/count_up.json").strip()
     call("start", "drawn", "--set", "goal=1", "--session", "drawn-1")
     assert "begin" in call("graph", name)
@@ -269,7 +297,7 @@ def test_up_serves_metrics_where_it_says(up: Up) -> None:
 
 @pytest.mark.parametrize("arguments", ["show nobody", "history nobody", "pipelines show nobody", "graph nobody"])
 def test_what_is_not_there_is_a_json_object_for_programs(
-    call: Callable[..., str], capsys: pytest.CaptureFixture[str], arguments: str
+    call: Call, capsys: pytest.CaptureFixture[str], arguments: str
 ) -> None:
     assert main([*arguments.split(), "--json"]) == 1
     printed = capsys.readouterr()
@@ -277,15 +305,13 @@ def test_what_is_not_there_is_a_json_object_for_programs(
 
 
 @pytest.mark.parametrize("arguments", ["engines", "history s", "watch s", "pipelines list", "register n {example}"])
-def test_a_prefix_without_an_engine_is_said(
-    call: Callable[..., str], capsys: pytest.CaptureFixture[str], arguments: str
-) -> None:
+def test_a_prefix_without_an_engine_is_said(call: Call, capsys: pytest.CaptureFixture[str], arguments: str) -> None:
     example = str(EXAMPLES / "count_up.json")
     assert main([*arguments.format(example=example).split(), "--prefix", "nobody"]) == 3
     assert "no engine has ever run" in capsys.readouterr().err
 
 
-def test_there_is_no_event_before_the_first(call: Callable[..., str]) -> None:
+def test_there_is_no_event_before_the_first(call: Call) -> None:
     session = call("start", str(EXAMPLES / "count_up.json"), "--set", "goal=1").strip()
     call("show", session, "--at", "0", code=1)
 

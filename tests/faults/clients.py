@@ -76,12 +76,12 @@ class Clients:
     ) -> None:
         while True:
             try:
-                seq = await client.send(kind, session, body, id=id, wait=False)
+                sent = await client.send(kind, session, body, id=id, wait=False)
             except OperatorError:
                 self.unanswered += 1
                 await asyncio.sleep(0.05)
             else:
-                self.sent.append(Sent(session, kind, id, seq))
+                self.sent.append(Sent(session, kind, id, sent.seq))
                 return
 
     async def outcome(self, rng: Random, session: str, *, healing: bool = False) -> None:
