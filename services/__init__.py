@@ -5,6 +5,7 @@
 - `metrics/`     serves what a Prometheus collects
 - `projecting`   the wiring of those three, with `settings` from the environment
 - `arguments`    what a process takes on its command line
+- `logs`         how they log
 - `memory`       how a process treats its memory
 - `nats/`        configurations of NATS servers that keep what they acknowledge
 """

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from services.logs import log_as_json
 from services.memory import settle
 from services.priority import give_way
-from services.settings import Settings, log_as_json
+from services.settings import Settings
 from stageflow_es import __version__
 from stageflow_es.bus.jetstream import BusSettings, connect
 from stageflow_es.bus.jetstream.definitions import JetStreamDefinitions

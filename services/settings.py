@@ -1,4 +1,4 @@
-"""What the projector and the query service read from the environment, and how they log.
+"""What the projector and the query service read from the environment.
 
 NATS_URL           where the bus is (or NATS_CONTEXT; see `stageflow_es.client.address`)
 STAGEFLOW_PREFIX   subject prefix                                                          stageflow
@@ -8,12 +8,10 @@ STAGEFLOW_STAGES   modules or files with stages, comma-separated, for the `stage
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from stageflow_es.errors import OperatorError
 
@@ -41,16 +39,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stage_modules(self) -> list[str]:
         return [part.strip() for part in self.stages.split(",") if part.strip()]
-
-
-def log_as_json() -> None:
-    """One JSON object a line, on stderr."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )

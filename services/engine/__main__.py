@@ -23,9 +23,9 @@ import sys
 from collections.abc import Mapping
 
 import msgspec
-import structlog
 
 from services.arguments import word
+from services.logs import log_as_json
 from services.memory import settle
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.client.address import resolve
@@ -115,15 +115,7 @@ async def healthy(settings: Settings) -> int:
 
 def main(arguments: list[str]) -> int:
     asked_for = word("engine", __doc__, arguments, ("health",))
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
+    log_as_json()
     try:
         settings = Settings.read(os.environ)
         return asyncio.run(healthy(settings) if asked_for == "health" else serve(settings))

@@ -21,7 +21,7 @@ from http.client import HTTPConnection, HTTPException
 import structlog
 
 from services.arguments import word
-from services.settings import log_as_json
+from services.logs import log_as_json
 from stageflow_es.bus.jetstream import BusSettings
 from stageflow_es.client import Client, connect, resolve
 from stageflow_es.errors import StageFlowError

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
@@ -20,8 +21,24 @@ USAGE, OPERATOR, TIMED_OUT = 2, 3, 4
 def guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Run a command and turn what it raises into a message on stderr and an exit code."""
     as_json = bool(getattr(args, "json", False))
+
+    def warned(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if as_json:
+            console.emit_error({"warning": str(message), "file": filename, "line": lineno})
+        else:
+            console.complain("warning", f"{filename}:{lineno}: {message}")
+
     try:
-        code = _run(run, args, as_json)
+        with warnings.catch_warnings():
+            warnings.showwarning = warned
+            code = _run(run, args, as_json)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has enough
         code = OK

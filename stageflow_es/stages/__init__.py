@@ -5,7 +5,7 @@ messages        events and inputs as a stage declares and sees them
 context         the context as its users hold it
 registry        @register_stage, the stages by name, and what the core knows of each
 declared        what a class declares in its attributes, held to what it may be
-docstring       the YAML docstrings that describe a stage
+docstring       the YAML docstrings that describe a stage; `flawed` are those that cannot be read as that
 payload_schema  Python shapes and JSON Schema for payloads; `json_schema` checks them
 runtime         what a running stage may ask of whatever runs it
 modules         loading modules that register stages

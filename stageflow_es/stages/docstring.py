@@ -1,17 +1,26 @@
 """The YAML docstring of a stage: `description`, `arguments`, `config`, `outputs`, in every shape StageFlow reads.
 
 Fields come as a mapping (`name: {type: ...}` or `name: type`), as a list of names, or as a list of mappings that have
-a `name` or one key. A docstring that is prose is the description.
+a `name` or one key. A docstring that is prose is the description. One that begins as YAML and is none is taken as prose
+too, for the stage runs all the same; but nothing can be checked against it then, so its author is told.
 """
 
 from __future__ import annotations
 
+import re
 from inspect import cleandoc
 from typing import Any
 
 import msgspec
 
 Fields = list[dict[str, Any]]
+
+
+class Flaw(msgspec.Struct, frozen=True):
+    """Why a docstring that begins as YAML is none, and on which of its lines, counted from 0."""
+
+    problem: str
+    line: int = 0
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,34 +30,50 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
     arguments: Fields | None = None
     config: Fields | None = None
     outputs: Fields | None = None
+    flaw: Flaw | None = None
 
 
 def describe(text: str | None) -> Described:
     """Read a docstring. Never raises: what is no YAML mapping is taken as prose."""
     if not text:
         return Described()
-    document = _load(text)
+    document, flaw = _load(text)
     if not isinstance(document, dict) or not _KEYS & document.keys():
-        return Described(description=cleandoc(text).split("\n\n")[0].replace("\n", " "))
+        clean = cleandoc(text)
+        prose = clean.split("\n\n")[0].replace("\n", " ")
+        return Described(description=prose, flaw=flaw if _MEANT_AS_YAML.search(clean) else None)
     described = document.get("description")
     return Described(
         description="" if described is None else str(described),
-        **{key: _fields(document[key]) for key in ("arguments", "config", "outputs") if key in document},
+        arguments=_fields(document["arguments"]) if "arguments" in document else None,
+        config=_fields(document["config"]) if "config" in document else None,
+        outputs=_fields(document["outputs"]) if "outputs" in document else None,
     )
 
 
 _KEYS = {"description", "arguments", "config", "outputs"}
+_MEANT_AS_YAML = re.compile(
+    r"\A(description|arguments|config|outputs) *:(\s|\Z)|^(arguments|config|outputs) *:[ \t]*([{\[#]|$)", re.MULTILINE
+)
+"""It begins with one of the keys, or has a line of its own for one."""
 
 
-def _load(text: str) -> Any:
+def _load(text: str) -> tuple[Any, Flaw | None]:
+    """What YAML makes of a text: as it stands, and else with its first line at the margin of the others."""
     import yaml
 
-    for spelled in (text, cleandoc(text)):  # as it stands, and with the first line at the margin of the others
+    problem: Exception | None = None
+    for spelled in (text, cleandoc(text)):
         try:
-            return yaml.safe_load(spelled)
-        except (yaml.YAMLError, ValueError, RecursionError):  # prose may look like a date that is none, or a deep nest
-            continue
-    return None
+            return yaml.safe_load(spelled), None
+        except (yaml.YAMLError, ValueError, RecursionError) as wrong:  # such as a date that is none, or a deep nest
+            problem = wrong
+    first = next((number for number, line in enumerate(text.split("\n")) if line.strip()), 0)
+    if not isinstance(problem, yaml.MarkedYAMLError):
+        return None, Flaw(str(problem), first)
+    mark = problem.problem_mark or problem.context_mark
+    said = ", ".join(part for part in (problem.context, problem.problem) if part)
+    return None, Flaw(said, first + (mark.line if mark else 0))
 
 
 def _fields(raw: Any) -> Fields:

@@ -10,6 +10,7 @@ from stageflow_es.pipeline.spec import Catalog, FieldSpec, MessageSpec, StageSpe
 from stageflow_es.stages.base import BaseStage
 from stageflow_es.stages.declared import mistakes
 from stageflow_es.stages.docstring import Fields, describe
+from stageflow_es.stages.flawed import tell
 from stageflow_es.stages.messages import event_spec, input_spec
 from stageflow_es.stages.payload_schema import to_json_schema
 
@@ -79,6 +80,8 @@ def spec_of(stage: type[BaseStage]) -> StageSpec:
 
 def _make_spec(stage: type[BaseStage]) -> StageSpec:
     described = describe(stage.__doc__)
+    if described.flaw is not None:
+        tell(stage, stage.stage_name, described.flaw)
     return StageSpec(
         stage_name=stage.stage_name,
         category=stage.category,
