@@ -13,7 +13,7 @@ import pytest
 from services.projecting import serve
 from services.settings import Settings
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus, connect, server, streams
-from stageflow_es.bus.jetstream.connection import shown
+from stageflow_es.bus.jetstream.connection import Connection, shown
 from stageflow_es.client import connect as connect_client
 from stageflow_es.errors import OperatorError
 from tests.contract.conftest import settings
@@ -112,6 +112,28 @@ async def test_no_server_at_all_is_said_within_the_time_allowed() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(OperatorError, match=r"cannot connect to NATS at nats://127\.0\.0\.1:1"):
             await JetStreamBus.connect("nats://127.0.0.1:1", settings(connect_timeout=0.2))
+
+
+async def test_who_does_not_wait_for_a_connection_any_more_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    came, left = asyncio.Event(), asyncio.Event()
+
+    async def greet(connection: Connection) -> None:
+        came.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        left.set()
+        writer.close()
+
+    monkeypatch.setattr(Connection, "_process_connect_init", greet)
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connecting = asyncio.ensure_future(connect_client(f"nats://127.0.0.1:{port}"))
+        await came.wait()
+        connecting.cancel()
+        async with asyncio.timeout(10):
+            await left.wait()
 
 
 async def test_a_password_is_percent_encoded_in_an_address_and_shown_to_nobody(tmp_path: Path) -> None:

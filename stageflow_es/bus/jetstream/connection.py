@@ -280,10 +280,11 @@ async def connect(servers: str | Sequence[str], *, within: float = 5.0, **option
             await connection.connect(
                 servers=addresses, **{"error_cb": note, **_DEFAULTS, **options}, disconnected_cb=lost
             )
-    except (ImportError, TypeError):  # a package that is missing, an option nats-py does not know
-        raise
-    except Exception as error:  # those of a bad key come from a package that may not be there
+    except BaseException as error:
         await connection.close()
+        if isinstance(error, ImportError | TypeError) or not isinstance(error, Exception):
+            raise  # a package that is missing, an option nats-py does not know, or nobody waits any more
+        # what is left are refusals, and those of a bad key, which come from a package that may not be there
         reason = failures[0] if failures else error
         raise OperatorError(f"cannot connect to NATS at {', '.join(map(shown, addresses))}: {reason}") from error
     if "error_cb" not in options:
