@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
@@ -78,8 +79,9 @@ async def control_all(
             return BulkAnswer(session=row.session, outcome="unanswered", reasons=[str(silence)])
         return BulkAnswer(session=row.session, outcome="accepted")
 
-    async for answer in spread(rows, one, places(at_once)):
-        yield answer
+    async with aclosing(spread(rows, one, places(at_once))) as answers:
+        async for answer in answers:
+            yield answer
 
 
 async def spread(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once: int) -> AsyncGenerator[R]:
