@@ -31,6 +31,7 @@ LOOK_AFTER = 1.0
 """Seconds of silence after which what is stored is read."""
 SEND_ATTEMPTS = 3
 REFUSALS = frozenset({"command_rejected", "input_rejected", "skip_denied"})
+_MAY_BE_KEPT = "It may be kept all the same; sent again under its id it counts once"
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -77,10 +78,12 @@ class Sender:
         """Send a command, and return once the bus has it, or with `wait` once an engine has applied it.
 
         Raises CommandRejected when it is refused, and OperatorError when the bus, or with `wait` the engine, says
-        nothing within `timeout` seconds.
+        nothing within `timeout` seconds, or the connection is closed.
         """
         data = _checked(kind, session, body)
-        key = f"{session}-{token_hex(8)}" if id is None else _checked_id(id)
+        key = f"{session}-{token_hex(8)}" if id is None else _key(session, id)
+        if self._link.client.is_closed:
+            raise OperatorError("the connection is closed, and the command was not sent")
         if not wait:
             return Sent(await self._store(kind, session, data, key, timeout))
         watch = _Watch(self._link, self._names, self._queries, session)
@@ -111,6 +114,10 @@ class Sender:
             except (ApiError, Refused, Unanswered) as problem:
                 if isinstance(problem, Refused) or (isinstance(problem, ApiError) and _final(problem)):
                     raise CommandRejected([Problem(message=f"the bus refuses the command: {problem}")]) from problem
+                if self._link.client.is_closed:
+                    raise OperatorError(
+                        f"the connection was closed before the bus had the command. {_MAY_BE_KEPT}"
+                    ) from problem
                 late = asyncio.get_running_loop().time() >= deadline
                 if attempt >= SEND_ATTEMPTS and (late or await self._is_nowhere(problem)):
                     raise OperatorError(_unsent(subject, problem, self._names.prefix, late)) from problem
@@ -137,7 +144,7 @@ def _final(problem: ApiError) -> bool:
 def _unsent(subject: str, problem: Exception, prefix: str, late: bool) -> str:
     why = f"no engine has ever run on this server under the prefix {prefix!r}, or this user may not publish there"
     if late:
-        why = "no server has said that it has it. It may be kept all the same; sent again under its id it counts once"
+        why = f"no server has said that it has it. {_MAY_BE_KEPT}"
     return f"nothing takes commands on {subject} ({problem}): {why}"
 
 
@@ -174,6 +181,8 @@ class _Watch:
             except TimeoutError:
                 if answer := await self._stored(seq, key):
                     return answer
+                if self._link.client.is_closed:
+                    raise OperatorError(f"the connection was closed. The command is kept (number {seq})") from None
 
     async def _stored(self, seq: int, key: str) -> _Answer | None:
         """The answer, if the history has it. Raises CommandRejected when the rejections have it."""
@@ -205,12 +214,13 @@ def _checked(kind: CommandKind, session: str, body: msgspec.Struct) -> bytes:
     return data
 
 
-def _checked_id(id: str) -> str:
-    """The command's id, which goes into a line of its message's header. Raises CommandRejected."""
+def _key(session: str, id: str) -> str:
+    """The command's id as it goes into a line of its message's header, with the session in front: the server takes
+    two commands that have the same for one, whatever sessions they are for. Raises CommandRejected."""
     if not is_text(id) or not id or any(char < " " or char == "\x7f" for char in id):
         message = f"a command's id is text that is not empty, without control characters, not {id!a:.80}"
         raise CommandRejected([Problem(message=message)])
-    return id
+    return id if id.startswith(f"{session}-") else f"{session}:{id}"
 
 
 def _refusal(data: bytes, seq: int) -> None:

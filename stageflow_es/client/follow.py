@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import msgspec
 
@@ -73,17 +74,17 @@ class Follower:
         self._subject = names.event(session)
         self._journal = Journal(link, names, queries, session, start)
         self._whole = Journal(link, names, queries, session)
+        self._start = start
         self._follow_on = follow_on
-        self._seen = False
         self._ended = False
+        self._known = 0
         self._unread = 0
 
     async def events(self) -> AsyncGenerator[bytes]:
         """The events' bytes. Raises BusError where the bus does not let us read."""
         live = _Live()
         listener = await self._link.client.listen(self._subject, live.take)
-        try:
-            await self._link.client.flush()
+        try:  # the server hears of the listener before it is asked for the history
             async for data in self._stored(first=True):
                 yield data
             while not await self._over():
@@ -99,7 +100,8 @@ class Follower:
 
     async def _stored(self, *, first: bool = False) -> AsyncGenerator[bytes]:
         """What the history has more; nothing while the server is away, until that was so too often. Who hears at
-        `first` that nobody has a history, or none for this user, waits for none."""
+        `first` that nobody has a history, or none for this user, waits for none, nor does who closed the connection.
+        """
         try:
             while found := await self._journal.read():
                 for one in found:
@@ -107,7 +109,7 @@ class Follower:
             self._unread = 0
         except Unanswered as problem:
             self._unread += 1
-            hopeless = first and isinstance(problem, Absent | Denied)
+            hopeless = self._link.client.is_closed or (first and isinstance(problem, Absent | Denied))
             if (hopeless or self._unread >= UNREADABLE) and not self._link.client.is_reconnecting:
                 raise
 
@@ -120,7 +122,6 @@ class Follower:
         return new
 
     def _note(self, one: Record) -> bytes:
-        self._seen = True
         kind = type_of(one.data)
         if kind in FINAL:
             self._ended = True
@@ -129,18 +130,21 @@ class Follower:
         return one.data
 
     async def _over(self) -> bool:
-        """Whether to stop. One who begins behind the end of a session that is over has to look back for it; what has
-        happened since the beginning comes yet."""
+        """Whether to stop. One who begins behind what there is has to look back for the session's end, until what it
+        began at comes."""
         if self._follow_on:
             return False
-        if not self._seen:
-            self._seen = True
-            while found := await self._whole.read():
-                for one in found:
-                    if one.n >= self._journal.next:
-                        return False
+        if self._journal.next == self._start > 1:
+            with suppress(Unanswered):
+                await self._look_back()
+        return self._ended and self._known < self._journal.next
+
+    async def _look_back(self) -> None:
+        while found := await self._whole.read():
+            for one in found:
+                if one.n < self._start:
                     self._note(one)
-        return self._ended
+            self._known = found[-1].n
 
 
 class _Live:

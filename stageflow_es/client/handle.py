@@ -27,8 +27,9 @@ class SessionHandle:
     """Made with `Client.start` or `Client.session`; `id` is the session's. Costs nothing until it is used.
 
     Every command takes `id`, its idempotency key (made up when not given: send it again under the same id and it is
-    applied once), and `wait`: False returns as soon as the bus has the command. They return the command's sequence
-    in the log, and raise CommandRejected, or OperatorError when nobody answers.
+    applied once; where it does not begin with the session's id and a `-`, that and a `:` are put in front), and `wait`:
+    False returns as soon as the bus has the command. They return the command's sequence in the log, and raise
+    CommandRejected, or OperatorError when nobody answers.
     """
 
     def __init__(self, client: Client, session: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import pytest
 
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus
 from stageflow_es.client import Client, connect
+from stageflow_es.client.follow import type_of
 from stageflow_es.engine import Engine
 from stageflow_es.stages import BaseStage
 
@@ -74,3 +76,13 @@ async def engine(bus: JetStreamBus) -> AsyncIterator[Engine]:
 async def client(nats_server: EmbeddedServer, bus: JetStreamBus) -> AsyncIterator[Client]:
     async with connect(nats_server.url, prefix=bus.settings.prefix, timeout=20) as client:
         yield client
+
+
+async def until(client: Client, session: str, kind: str) -> None:
+    """Return when the stored history has an event of a type."""
+    journal = client.journal(session)
+    async with asyncio.timeout(20):
+        while True:
+            if any(type_of(one.data) == kind for one in await journal.read()):
+                return
+            await asyncio.sleep(0.005)

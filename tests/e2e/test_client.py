@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.bus.jetstream.link import ApiError
-from stageflow_es.client import Client, Outcome, connect, follow
+from stageflow_es.client import Client, Outcome, commands, connect
 from stageflow_es.client.commands import SEND_ATTEMPTS
 from stageflow_es.client.follow import UnknownEvent, decode
-from stageflow_es.client.journal import Journal
 from stageflow_es.client.queries import QueryRefused
 from stageflow_es.engine import Engine
 from stageflow_es.engine.ports import Unanswered
@@ -21,7 +19,7 @@ from stageflow_es.errors import CommandRejected, DefinitionError, OperatorError,
 from stageflow_es.session import events as ev
 from stageflow_es.session.fold import hash_of
 
-from .conftest import ASK, DOOMED, STAGES
+from .conftest import ASK, DOOMED, until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -67,7 +65,7 @@ async def test_an_input_to_nobody_is_rejected(client: Client) -> None:
 
 async def test_an_input_that_does_not_fit_is_rejected_and_the_wait_goes_on(client: Client) -> None:
     session = await client.start(ASK)
-    await _until_waiting(client, session.id)
+    await until(client, session.id, "waiting_for_input")
     with pytest.raises(CommandRejected):
         await session.input("answer", "forty-two")
     await session.input("answer", 42)
@@ -132,7 +130,7 @@ async def test_a_session_is_paused_resumed_and_stopped(client: Client) -> None:
 
 async def test_a_skipable_stage_is_skipped(client: Client) -> None:
     session = await client.start(ASK)
-    await _until_waiting(client, session.id)
+    await until(client, session.id, "waiting_for_input")
     await session.skip()
     assert (await session.result(timeout=20)).status == "completed"
     with pytest.raises(CommandRejected):
@@ -160,19 +158,6 @@ async def test_many_are_started_at_once(client: Client) -> None:
     assert [outcome.artifacts["answer"] for outcome in outcomes] == list(range(40))
 
 
-async def test_events_are_the_history_and_then_live_and_end_with_the_session(client: Client) -> None:
-    session = await client.start(ASK)
-    await _until_waiting(client, session.id)
-    types = []
-    async with aclosing(session.events()) as events:
-        async for event in events:
-            types.append(type(event))
-            if isinstance(event, ev.WaitingForInput):
-                await session.input("answer", 1)
-    assert types[:3] == [ev.SessionStarted, ev.WaitingForInput, ev.UserInput]
-    assert types[-1] is ev.SessionCompleted
-
-
 async def test_events_come_as_they_are_stored(client: Client) -> None:
     """So the hash chain can be checked from what a client gets."""
     session = await client.start(ASK)
@@ -182,20 +167,53 @@ async def test_events_come_as_they_are_stored(client: Client) -> None:
     assert [decode(data).prev for data in live[1:]] == [hash_of(data) for data in live[:-1]]  # type: ignore[union-attr]
 
 
-async def test_events_from_a_number_on_begin_there(client: Client) -> None:
-    session = await client.start(ASK)
-    await session.stop()
-    whole = [event.n async for event in session.events()]
-    assert [event.n async for event in session.events(from_=2)] == whole[1:]
-    assert [event.n async for event in session.events(from_=100)] == []
-    assert [event.n for event in await session.history(2)] == whole[1:]
-
-
 async def test_a_client_that_was_closed_says_so_instead_of_missing_a_service(nats_server: EmbeddedServer) -> None:
     async with connect(nats_server.url) as client:
         session = client.session("s")
-    with pytest.raises(OperatorError, match="the connection is closed"):
-        await session.get()
+    for ask in (session.get, session.stop, lambda: session.stop(wait=False)):
+        with pytest.raises(OperatorError, match="the connection is closed"):
+            await ask()
+
+
+async def test_who_waits_for_an_answer_when_the_client_is_closed_is_told_that_the_command_is_kept(
+    nats_server: EmbeddedServer, bus: JetStreamBus, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "LOOK_AFTER", 0.02)
+    await engine.stop()
+    async with connect(nats_server.url, prefix=bus.settings.prefix) as client:
+        stored, store = asyncio.Event(), client._sender._outbox.store
+
+        async def noting(subject: str, payload: bytes, key: str) -> int:
+            seq = await store(subject, payload, key)
+            stored.set()
+            return seq
+
+        monkeypatch.setattr(client._sender._outbox, "store", noting)
+        waiting = asyncio.create_task(client.start(ASK))
+        await stored.wait()
+    with pytest.raises(OperatorError, match=r"closed. The command is kept"):
+        await waiting
+
+
+async def test_a_command_under_way_when_the_client_is_closed_may_be_kept(
+    nats_server: EmbeddedServer, bus: JetStreamBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(nats_server.url, prefix=bus.settings.prefix) as client:
+
+        async def closing(subject: str, payload: bytes, key: str) -> int:
+            await client.close()
+            raise Unanswered("the connection was closed")
+
+        monkeypatch.setattr(client._sender._outbox, "store", closing)
+        with pytest.raises(OperatorError, match="may be kept"):
+            await client.start(ASK, wait=False)
+
+
+async def test_commands_to_several_sessions_under_one_key_are_each_applied(client: Client) -> None:
+    """The server takes two messages under one key for one, whatever sessions they are for."""
+    sessions = await client.start_many([{"pipeline": ASK, "session": id, "id": "start"} for id in ("one", "one-more")])
+    await asyncio.gather(*(session.input("answer", 1, id="answer") for session in sessions))
+    assert [(await session.result(timeout=20)).artifacts for session in sessions] == [{"answer": 1}] * 2
 
 
 @pytest.mark.parametrize("id", ["*", ">", "a.b", "a b", ""])
@@ -206,63 +224,6 @@ async def test_an_id_that_is_none_reads_nothing_of_any_session(client: Client, i
         for ask in (none.history, none.result, none.verify, none.get, none.state, lambda: anext(none.events())):
             with pytest.raises(QueryRefused, match="is not 1 to 128 letters"):
                 await ask()
-
-
-async def test_a_session_that_lives_while_its_follower_begins_is_told_from_its_first_event(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = Journal.read
-
-    async def too_early(journal: Journal) -> list[object]:
-        monkeypatch.setattr(Journal, "read", read)
-        session = await client.start(ASK, session="brief")
-        await session.input("answer", 42)
-        await session.result(timeout=20)
-        return []
-
-    monkeypatch.setattr(Journal, "read", too_early)
-    told = [event.n async for event in client.session("brief").events()]
-    assert told == [event.n for event in await client.session("brief").history()]
-
-
-async def test_a_failure_does_not_end_a_follower_that_was_told_to_stay(client: Client) -> None:
-    session = await client.start(DOOMED)
-    types = []
-    async with aclosing(session.events(follow=True)) as events:
-        async for event in events:
-            types.append(type(event))
-            if isinstance(event, ev.SessionFailed):
-                await session.retry()
-            if isinstance(event, ev.SessionCompleted):
-                break
-    assert ev.SessionRetried in types
-
-
-async def test_what_live_delivery_loses_is_read(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A follower that is slower than its session loses live events, and gets them from the history."""
-    monkeypatch.setattr(follow, "PENDING", 1)
-    session = await client.start(ASK)
-    numbers = []
-    async with aclosing(session.events()) as events:
-        async for event in events:
-            numbers.append(event.n)
-            if isinstance(event, ev.WaitingForInput):
-                await session.pause()
-                await session.resume()
-                await session.input("answer", 1)
-                await _until_ended(client, session.id)
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert len(numbers) > 6
-
-
-async def test_an_end_that_was_never_delivered_is_found(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last events have none after them that would show the gap; silence makes the follower ask."""
-    monkeypatch.setattr(follow, "SILENCE", 0.1)
-
-    monkeypatch.setattr(follow._Live, "take", lambda self, message: None)
-    session = await client.start(ASK)
-    await session.input("answer", 1)
-    assert (await session.result(timeout=20)).status == "completed"
 
 
 async def test_an_event_of_a_newer_release_is_passed_on() -> None:
@@ -330,23 +291,6 @@ async def test_while_no_server_leads_the_commands_stream_a_command_is_sent_again
     assert next(silences, None) is None
 
 
-async def test_a_history_that_is_not_answered_at_first_is_asked_for_again(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = await client.start(ASK)
-    await session.stop()
-    read, silences = Journal.read, iter([Unanswered("nobody")])
-
-    async def answered_late(journal: Journal) -> Any:
-        for silence in silences:
-            raise silence
-        return await read(journal)
-
-    monkeypatch.setattr(Journal, "read", answered_late)
-    monkeypatch.setattr(follow, "SILENCE", 0.05)
-    assert [event.n async for event in session.events()] == [1, 2, 3]
-
-
 async def test_a_command_that_nothing_takes_in_time_may_be_kept(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,41 +301,3 @@ async def test_a_command_that_nothing_takes_in_time_may_be_kept(
     monkeypatch.setattr(client, "timeout", 0.1)
     with pytest.raises(OperatorError, match="may be kept"):
         await client.start(ASK, wait=False)
-
-
-async def test_a_follower_sees_its_session_through_a_restart_of_the_server(own_nats_server: EmbeddedServer) -> None:
-    bus = await JetStreamBus.connect(own_nats_server.url)
-    engine = Engine(bus, name="engine", stages=STAGES)
-    await engine.start()
-    async with connect(own_nats_server.url) as client:
-        session = await client.start(ASK)
-        types = []
-        async with aclosing(session.events()) as events:
-            async for event in events:
-                types.append(type(event))
-                if isinstance(event, ev.WaitingForInput):
-                    await asyncio.to_thread(own_nats_server.kill)
-                    await asyncio.to_thread(own_nats_server.start)
-                    await session.input("answer", 1)
-        assert types[-1] is ev.SessionCompleted
-        assert [event.n for event in await session.history()] == list(range(1, len(types) + 1))
-    await engine.stop()
-    await bus.close()
-
-
-async def _until_waiting(client: Client, session: str) -> None:
-    await _until(client, session, "waiting_for_input")
-
-
-async def _until_ended(client: Client, session: str) -> None:
-    await _until(client, session, "session_completed")
-
-
-async def _until(client: Client, session: str, kind: str) -> None:
-    """Return when the stored history has an event of a type."""
-    journal: Journal = client.journal(session)
-    async with asyncio.timeout(20):
-        while True:
-            if any(follow.type_of(one.data) == kind for one in await journal.read()):
-                return
-            await asyncio.sleep(0.005)
