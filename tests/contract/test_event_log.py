@@ -51,14 +51,18 @@ async def test_whatever_number_of_events_is_expected_all_of_them_are_read(bus: B
     assert [event.data for event in read] == [b"3", b"4", b"5", b"6", b"7"]
 
 
-async def test_the_first_event_is_the_first_that_is_still_there(bus: Bus) -> None:
+async def test_the_first_event_is_the_first_that_is_still_there_and_the_last_stays(bus: Bus) -> None:
     assert await bus.events.first("s") is None
     assert await bus.events.first("not an id") is None
     await bus.events.append("other", [b"x"], 0)
     last = await bus.events.append("s", [b"1", b"2", b"3"], 0)
     assert await bus.events.first("s") == StoredEvent(last - 2, b"1")
-    await bus.events.forget("s", last)
-    assert await bus.events.first("s") == StoredEvent(last, b"3")
+    await bus.events.forget("s", last - 1)
+    assert await bus.events.first("s") == StoredEvent(last - 1, b"2")
+    for before in (last, last + 10):
+        await bus.events.forget("s", before)
+        assert await bus.events.first("s") == StoredEvent(last, b"3")
+    await bus.events.forget("nobody", last)
 
 
 @pytest.mark.parametrize("events", [[b"x"], [b"x", b"y"]])

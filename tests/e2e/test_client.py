@@ -209,6 +209,19 @@ async def test_a_command_under_way_when_the_client_is_closed_may_be_kept(
             await client.start(ASK, wait=False)
 
 
+async def test_an_answer_that_was_not_heard_is_read(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LOOK_AFTER", 0.02)
+    monkeypatch.setattr(commands._Watch, "take", lambda self, rejected, data: None)
+    session = await client.start(ASK)
+    with pytest.raises(CommandRejected, match="not paused"):
+        await session.resume()
+    for _ in range(2):
+        with pytest.raises(CommandRejected, match="nobody"):
+            await client.session("nobody").stop()
+    await session.input("answer", 1)
+    assert (await session.result(timeout=20)).artifacts == {"answer": 1}
+
+
 async def test_commands_to_several_sessions_under_one_key_are_each_applied(client: Client) -> None:
     """The server takes two messages under one key for one, whatever sessions they are for."""
     sessions = await client.start_many([{"pipeline": ASK, "session": id, "id": "start"} for id in ("one", "one-more")])

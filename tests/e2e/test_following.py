@@ -23,6 +23,18 @@ from .conftest import ASK, DOOMED, STAGES, until
 pytestmark = pytest.mark.usefixtures("engine")
 
 
+def _noting_waits(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a follower has told all there is and waits for more."""
+    waits, next_ = asyncio.Event(), follow._Live.next
+
+    def noting(live: follow._Live) -> Any:
+        waits.set()
+        return next_(live)
+
+    monkeypatch.setattr(follow._Live, "next", noting)
+    return waits
+
+
 async def _numbers(session: SessionHandle, start: int) -> list[int]:
     async with asyncio.timeout(20):
         return [event.n async for event in session.events(start)]
@@ -54,13 +66,7 @@ async def test_who_begins_behind_what_there_is_ends_with_the_session(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await client.start(ASK)
-    waits, next_ = asyncio.Event(), follow._Live.next
-
-    def noting(live: follow._Live) -> Any:
-        waits.set()
-        return next_(live)
-
-    monkeypatch.setattr(follow._Live, "next", noting)
+    waits = _noting_waits(monkeypatch)
     following = asyncio.create_task(_numbers(session, 100))
     await waits.wait()
     await session.stop()
@@ -133,6 +139,22 @@ async def test_a_failure_does_not_end_a_follower_that_was_told_to_stay(client: C
             if isinstance(event, ev.SessionCompleted):
                 break
     assert ev.SessionRetried in types
+
+
+async def test_a_failure_that_was_retried_is_no_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = {"id": "last", "type": "stage", "stage": "Ask", "next": "end"}
+    session = await client.start(
+        {**DOOMED, "nodes": [{**DOOMED["nodes"][0], "next": "last"}, last, DOOMED["nodes"][1]]}
+    )
+    with pytest.raises(SessionFailed):
+        await session.result(timeout=20)
+    await session.retry()
+    await until(client, session.id, "waiting_for_input")
+    waits = _noting_waits(monkeypatch)
+    following = asyncio.create_task(_numbers(session, 1))
+    await waits.wait()
+    await session.input("answer", 1)
+    assert await following == [event.n for event in await session.history()]
 
 
 async def test_what_live_delivery_loses_is_read(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stageflow_es.client import Client, SessionHandle, ending
+from stageflow_es.client import Client, SessionHandle, ending, hearing
 from stageflow_es.client.hearing import MANY
 from stageflow_es.errors import CommandRejected, SessionFailed
 
@@ -91,6 +91,18 @@ async def test_what_was_heard_is_not_asked_for(client: Client, monkeypatch: pyte
     session = await _ended(client)
     monkeypatch.setattr(ending, "latest", None)
     assert (await session.result(timeout=20)).artifacts == {"answer": 1}
+
+
+async def test_what_nobody_waits_for_any_more_is_heard_no_longer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "LINGER", 0.0)
+    session = await _ended(client)
+    with pytest.raises(CommandRejected):
+        await session.stop()
+    while client._hearing._sweeping is not None:
+        await client._hearing._sweeping
+    assert not client._hearing._ears
 
 
 async def test_many_waits_share_their_subscriptions(client: Client) -> None:
