@@ -52,20 +52,25 @@ class Record:
         return cls(link, names, session, first, last, await _pinned(definitions, first.data))
 
     async def events(self) -> AsyncGenerator[bytes]:
-        """The events' bytes, in order."""
-        subject, seq = self._names.event(self.session), 0
+        """The events' bytes, in order. Raises OperatorError where they are not there any more."""
+        seq = 0
         while seq < self._end:
-            found = await page(self._link, self._names.events, subject, seq + 1, PAGE)
-            if not found:  # a replica may lag behind; the leader does not
-                query = {"seq": seq + 1, "next_by_subj": subject}
-                one = await from_leader(self._link, self._names.events, query)
-                if one is None:
-                    raise OperatorError(f"the events of session {self.session} were purged while they were read")
-                found = [one]
+            found = await self._after(seq)
+            if not found or found[0].seq > self._end:  # what is left of an archived session is behind its end
+                raise OperatorError(f"the events of session {self.session} were purged while they were read")
             for stored in found:
                 if stored.seq <= self._end:
                     yield stored.data
             seq = found[-1].seq
+
+    async def _after(self, seq: int) -> list[Stored]:
+        """The next of the session's events; none: there are none."""
+        stream, subject = self._names.events, self._names.event(self.session)
+        found = await page(self._link, stream, subject, seq + 1, PAGE)
+        if not found:  # a replica may lag behind; the leader does not
+            last = await from_leader(self._link, stream, {"seq": seq + 1, "next_by_subj": subject})
+            found = [last] if last else []
+        return found
 
     async def verify(self, *, head: str | None = None, count: int | None = None) -> Verified | Broken:
         """Verify all of it; its end is what the leader said it is. `head` and `count`: as in `verify_history`."""

@@ -89,6 +89,7 @@ async def spread(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once:
     cancelled."""
     waiting = iter(items)
     running: set[asyncio.Future[R]] = set()
+    done: set[asyncio.Future[R]] = set()
     try:
         while True:
             while len(running) < at_once and (item := next(waiting, None)) is not None:
@@ -96,9 +97,9 @@ async def spread(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once:
             if not running:
                 return
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                yield task.result()
+            while done:
+                yield done.pop().result()
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*running, *done, return_exceptions=True)  # of those done nobody else may ask

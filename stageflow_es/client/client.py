@@ -102,7 +102,7 @@ class Client:
     async def start_many(self, starts: Sequence[Mapping[str, Any]], *, at_once: int = AT_ONCE) -> list[SessionHandle]:
         """Start several, each given as the arguments of `start`, up to `at_once` at a time.
 
-        Raises what the first that failed raised; those already sent are not taken back.
+        Raises what the first that failed raised; those already sent are not taken back, and no more are sent.
         """
         starts = list(starts) if isinstance(starts, Iterable) else [starts]
         if not all(isinstance(one, Mapping) for one in starts):
@@ -113,7 +113,13 @@ class Client:
             async with free:
                 return await self.start(**arguments)
 
-        return list(await asyncio.gather(*map(one, starts)))
+        under_way = [asyncio.ensure_future(one(arguments)) for arguments in starts]
+        try:
+            return list(await asyncio.gather(*under_way))
+        finally:
+            for start in under_way:
+                start.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def fork(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,7 +46,8 @@ async def test_a_pipeline_is_given_no_name_it_could_not_be_started_by(client: Cl
         await client.register(name, ASK)
 
 
-async def test_a_start_sent_twice_under_one_key_starts_once(client: Client) -> None:
+async def test_a_start_sent_twice_under_one_key_starts_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LOOK_AFTER", 0.02)
     session = await client.start(ASK, session="once", id="once-1")
     again = await client.start(ASK, session="once", id="once-1")
     assert [event.n for event in await again.history()] == [1, 2]
@@ -220,6 +222,26 @@ async def test_an_answer_that_was_not_heard_is_read(client: Client, monkeypatch:
             await client.session("nobody").stop()
     await session.input("answer", 1)
     assert (await session.result(timeout=20)).artifacts == {"answer": 1}
+
+
+async def test_when_one_of_many_starts_fails_no_more_are_sent(client: Client) -> None:
+    bad = {"pipeline": ASK, "session": "no id"}
+    starts = [bad, *({"pipeline": ASK, "session": f"unsent-{number}"} for number in range(8))]
+    with pytest.raises(CommandRejected, match="session id"):
+        await client.start_many(starts, at_once=1)
+    await (await client.start(ASK)).stop()
+    assert not any([await client.session(start["session"]).history() for start in starts[1:]])
+
+
+async def test_an_export_that_is_overtaken_by_its_session_s_archiving_says_so(client: Client, tmp_path: Path) -> None:
+    session = await client.start(ASK)
+    await session.stop()
+    lines = session.export()
+    await anext(lines)
+    async with client.archivist(tmp_path) as archivist:
+        await archivist.archive(session.id)
+    with pytest.raises(OperatorError, match="purged while they were read"):
+        await anext(lines)
 
 
 async def test_commands_to_several_sessions_under_one_key_are_each_applied(client: Client) -> None:

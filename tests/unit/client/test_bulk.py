@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import aclosing
 from typing import Any
+
+import pytest
 
 from stageflow_es.client import BulkAnswer, SessionInfo
 from stageflow_es.client.bulk import control_all, spread
@@ -79,3 +82,20 @@ async def test_no_more_are_under_way_than_were_asked_for_and_no_fewer() -> None:
 
     assert sorted([done async for done in spread(range(9), work, 3)]) == list(range(9))
     assert most == 3
+
+
+async def test_of_several_that_fail_at_once_the_first_is_told_and_none_is_complained_of_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    together = asyncio.Event()
+
+    async def work(item: int) -> None:
+        if item == 2:
+            together.set()
+        await together.wait()
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match=r"\d"):
+        await anext(spread(range(3), work, 3))
+    gc.collect()
+    assert not caplog.records
