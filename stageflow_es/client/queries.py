@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stageflow_es.bus.jetstream.link import Denied, Link
+from stageflow_es.bus.jetstream.link import Absent, Denied, Link
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError, Problem, StageFlowError, in_one_line
@@ -130,17 +130,20 @@ class Queries:
         except Denied as problem:
             raise NoQueries(str(problem)) from problem
         except Unanswered as problem:
-            if self._link.client.is_closed:
-                raise NoQueries("the connection is closed") from problem
-            raise NoQueries(
-                f"no query service answers on {subject}: none runs under the prefix {self._prefix!r} (`stageflow up` "
-                "has one), or this user may not ask"
-            ) from problem
+            raise NoQueries(self._silence(subject, problem)) from problem
         headers = answer.headers or {}
         if "Nats-Service-Error" in headers or "Nats-Service-Error-Code" in headers:
             code = headers.get("Nats-Service-Error-Code", "500")
             raise QueryRefused(int(code) if code.isdigit() else 500, _problems(answer.data, headers))
         return answer.data
+
+    def _silence(self, subject: str, problem: Unanswered) -> str:
+        if self._link.client.is_closed:
+            return "the connection is closed"
+        if isinstance(problem, Absent):
+            where = f"none runs under the prefix {self._prefix!r} (`stageflow up` has one), or this user may not ask"
+            return f"no query service answers on {subject}: {where}"
+        return f"the query service has not answered on {subject}: {problem}"
 
     async def session(self, session: str) -> SessionInfo | None:
         """A session's row; None: there is none."""

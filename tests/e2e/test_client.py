@@ -294,6 +294,14 @@ async def test_without_a_query_service_a_question_says_so(client: Client) -> Non
         await client.session("x").get()
 
 
+async def test_a_query_service_that_is_there_and_silent_is_not_said_to_be_missing(client: Client) -> None:
+    listener = await client.link.client.listen(client.names.query("session.get"), lambda question: None)
+    client.link.timeout = 0.02
+    with pytest.raises(OperatorError, match="has not answered"):
+        await client.session("x").get()
+    await listener.close()
+
+
 async def test_without_an_engine_a_start_says_that_it_is_kept(
     nats_server: EmbeddedServer, bus: JetStreamBus, engine: Engine
 ) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from stageflow_es.pipeline import Pipeline
+from stageflow_es.projection import health
 from stageflow_es.testing.scenario import waits
+from tests.unit.projection.asking import Asker
 from tests.unit.projection.worlds import ANSWERED, STAGES, World, begin, session
 
 
@@ -66,7 +68,9 @@ async def test_the_stages_are_listed_with_what_is_known_of_them(world: World, as
     assert (found["stage_name"], found["retries"]) == ("Ask", 2)
 
 
-async def test_health_says_how_far_the_tables_are(world: World, asker: Any) -> None:
+async def test_health_says_how_far_the_tables_are_and_when_that_is_too_far(
+    world: World, asker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ask = asker()
     assert (await ask("health"))["status"] == "failing"
     await world.mingle([session("one", *ANSWERED)])
@@ -76,6 +80,18 @@ async def test_health_says_how_far_the_tables_are(world: World, asker: Any) -> N
     await world.mingle([session("two", begin())])
     report = await ask("health")
     assert (report["status"], report["last"] - report["seq"], report["broken"]) == ("ok", 1, 1)
+    monkeypatch.setattr(health, "BEHIND", 0)
+    assert (await ask("health"))["status"] == "behind"
+
+
+async def test_health_says_when_the_tables_are_of_another_stream(world: World) -> None:
+    await world.mingle([session("one", *ANSWERED)])
+    await world.project()
+    ask = Asker(World(world.directory))
+    report = await ask("health")
+    await ask.reader.close()
+    assert (report["status"], report["last"]) == ("failing", 0)
+    assert "rebuild" in report["problem"]
 
 
 @pytest.mark.parametrize(
