@@ -9,7 +9,7 @@ import msgspec
 
 from stageflow_es.engine.definitions import Library
 from stageflow_es.engine.patience import surely
-from stageflow_es.engine.ports import EventLog, StoredEvent
+from stageflow_es.engine.ports import EventLog, Refused, StoredEvent
 from stageflow_es.errors import DefinitionError, OperatorError, Problem
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import ChainBroken, State, apply
@@ -42,9 +42,11 @@ class Forks:
         """What a fork at `point` begins with, under the definition `other` if one is given; or why it cannot."""
         if not is_session_id(point.session):
             return [Problem(path="/fork/session", message=f"a session id is {RULE}")]
-        history = await surely(lambda: self._events.read(point.session))
         try:
+            history = await surely(lambda: self._events.read(point.session))
             state = await self._fold(point, history)
+        except Refused as problem:
+            return [Problem(path="/fork/session", message=str(problem))]
         except (ChainBroken, msgspec.MsgspecError) as problem:
             return [Problem(path="/fork/session", message=f"its history is broken: {problem}")]
         except (OperatorError, DefinitionError) as problem:

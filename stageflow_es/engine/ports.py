@@ -110,7 +110,8 @@ class EventLog(Protocol):
     ) -> list[StoredEvent]:
         """The session's events with a sequence above `after`, up to and including `upto`, the sequence of one of them
         (None: of the head at the time of this call), complete and in order. `about`: how many they should be, where
-        the caller has an idea of it; it says how to read them and never what is read."""
+        the caller has an idea of it; it says how to read them and never what is read. Raises Refused where some of them
+        were purged meanwhile, and Unanswered."""
 
 
 class Reader(Protocol):

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect, log_identity, log_reader
+from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus, connect, event_log, log_identity, log_reader
+from stageflow_es.bus.jetstream.direct_get import Stored
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.link import Link
-from stageflow_es.engine.ports import Checkpoint, LogRecreated
+from stageflow_es.engine.ports import Checkpoint, LogRecreated, Refused
 from tests.contract.conftest import settings, take
 
 API = "$JS.API"
@@ -30,6 +31,25 @@ async def consumers(bus: JetStreamBus) -> list[str]:
     names = (await call(bus, f"CONSUMER.NAMES.{bus.names.commands}"))["consumers"]
     assert isinstance(names, list)
     return names
+
+
+@pytest.mark.parametrize("read_before", [0, 3])
+async def test_a_history_that_is_archived_while_it_is_read_is_not_told_by_half(
+    jetstream: JetStreamBus, monkeypatch: pytest.MonkeyPatch, read_before: int
+) -> None:
+    log, pages = jetstream.events, event_log.page
+    last = await log.append("s", [b"%d" % number for number in range(9)], 0)
+
+    async def archived_meanwhile(link: Link, stream: str, subject: str, start: int, limit: int) -> list[Stored]:
+        monkeypatch.setattr(event_log, "page", pages)
+        found = await pages(link, stream, subject, start, read_before) if read_before else []
+        stone = await log.append("s", [b"archived"], last)
+        await log.forget("s", stone)
+        return found
+
+    monkeypatch.setattr(event_log, "page", archived_meanwhile)
+    with pytest.raises(Refused, match="purged while it was read"):
+        await log.read("s")
 
 
 async def test_a_deleted_consumer_leaves_no_gap_and_no_repetition(jetstream: JetStreamBus) -> None:

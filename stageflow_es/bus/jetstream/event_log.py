@@ -74,12 +74,15 @@ class JetStreamEventLog:
             upto = head.seq if head else 0
         one_by_one = _FEW if about is not None and about <= _FEW else 0
         events: list[StoredEvent] = []
+        began = after
         while after < upto:
             part = await self._part(session, after, one=len(events) < one_by_one)
             events += part
             after = part[-1].seq
         while events and events[-1].seq > upto:
             events.pop()
+        if (events[-1].seq if events else began) < upto:  # what is left of an archived session is behind all there was
+            raise _purged(session)
         return events
 
     async def forget(self, session: str, before: int) -> None:
@@ -96,7 +99,7 @@ class JetStreamEventLog:
         """The next events there are, at least one; `one`: and no more."""
         found = await (self._next(session, after) if one else self._found(session, after, self._settings.page))
         if not found:
-            raise Refused(f"session {session}: its history was purged while it was read")
+            raise _purged(session)
         return found
 
     async def _found(self, session: str, after: int, limit: int) -> list[StoredEvent]:
@@ -144,3 +147,7 @@ class JetStreamEventLog:
             raise Refused(f"session {session}: an event of {largest:,} bytes; the server takes {limit:,}")
         if append.size > _LARGEST_APPEND:
             raise Refused(f"session {session}: an append of more than {_LARGEST_APPEND:,} bytes")
+
+
+def _purged(session: str) -> Refused:
+    return Refused(f"session {session}: its history was purged while it was read")
