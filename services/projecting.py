@@ -24,12 +24,15 @@ from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
 from stageflow_es.bus.jetstream.streams import check_server
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.address import resolve
+from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import StageFlowError
 from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
 from stageflow_es.stages.modules import load_stages
 
 OK, OPERATOR = 0, 3
+RENEW_PAUSE = 1.0
+"""Seconds after which a file is made anew again, where the bus did not answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,27 +57,38 @@ async def project(wiring: Wiring, asked: asyncio.Event) -> None:
     path = wiring.settings.path
     path.parent.mkdir(parents=True, exist_ok=True)
     store = Store(path)
+    stopping = asyncio.create_task(asked.wait())
+    renewing = asyncio.create_task(_renew(wiring, store))
     try:
-        await _renew(wiring, store)
+        await asyncio.wait({renewing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not renewing.done():
+            return
+        renewing.result()
         projector = Projector(wiring.feed, wiring.definitions, store)
         running = asyncio.create_task(projector.run())
-        stopping = asyncio.create_task(asked.wait())
-        try:
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            await projector.stop()
-            await running
-        finally:
-            stopping.cancel()
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await projector.stop()
+        await running
     finally:
+        stopping.cancel()
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
         await store.close()
 
 
 async def _renew(wiring: Wiring, store: Store) -> None:
+    """Make a file of an older release anew, as soon as the bus answers."""
     try:
         await store.checkpoint()
     except Outdated as problem:
         log.warning("projection_rebuilt", reason=str(problem))
-        await rebuild(store.path, wiring.feed, wiring.definitions)
+        while True:
+            try:
+                await rebuild(store.path, wiring.feed, wiring.definitions)
+                return
+            except Unanswered as away:
+                log.warning("projection_interrupted", problem=str(away), again_in=RENEW_PAUSE)
+                await asyncio.sleep(RENEW_PAUSE)
 
 
 async def answer(wiring: Wiring, asked: asyncio.Event) -> None:

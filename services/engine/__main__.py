@@ -79,28 +79,31 @@ async def serve(settings: Settings) -> int:
     """Run an engine until a signal asks it to stop, or the installation turns out not to be as it should be."""
     load_stages(part.strip() for part in settings.stages.split(",") if part.strip())
     limits = EngineSettings(max_running=settings.max_running)
-    bus = await connect(settings)
-    engine = Engine(bus, name=settings.name, settings=limits)
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
-
-    async def work() -> None:
-        await engine.start()
-        settle()
-        await engine.wait()
-
-    try:
-        ended = {asyncio.create_task(asked.wait()), asyncio.create_task(work())}
-        done, pending = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        for task in done:
-            task.result()
-    finally:
-        await engine.stop()
-        await bus.close()
+    ended = {asyncio.create_task(asked.wait()), asyncio.create_task(_work(settings, limits))}
+    done, pending = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for outcome in await asyncio.gather(*done, *pending, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
     return OK
+
+
+async def _work(settings: Settings, limits: EngineSettings) -> None:
+    bus = await connect(settings)
+    try:
+        engine = Engine(bus, name=settings.name, settings=limits)
+        try:
+            await engine.start()
+            settle()
+            await engine.wait()
+        finally:
+            await engine.stop()
+    finally:
+        await bus.close()
 
 
 async def healthy(settings: Settings) -> int:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stageflow_es.bus.jetstream.layout import ENVELOPE
-from stageflow_es.bus.jetstream.link import ApiError
+from stageflow_es.bus.jetstream.link import NOT_ENABLED, ApiError
 from stageflow_es.bus.jetstream.streams import NEEDED, too_old, version_of
 from stageflow_es.doctor.finding import Finding, Severity
 from stageflow_es.doctor.fullness import fullness, size
@@ -18,7 +18,6 @@ _LIMITS = {
     "max_streams": "streams",
     "max_consumers": "consumers",
 }
-_NOT_ENABLED = frozenset({10039, 10076})
 
 
 async def version(patient: Patient) -> list[Finding]:
@@ -51,7 +50,7 @@ async def jetstream(patient: Patient) -> list[Finding]:
 
 
 def _refused(problem: ApiError) -> Finding:
-    if problem.number not in _NOT_ENABLED and problem.status >= 500:
+    if problem.number not in NOT_ENABLED and problem.status >= 500:
         says = f"is not there just now: {problem}"
         means = (
             "where several servers keep the streams, a majority of them is away; nothing is stored until one is back"
@@ -59,7 +58,7 @@ def _refused(problem: ApiError) -> Finding:
         return Finding(severity="error", about="JetStream", says=says, means=means)
     says = f"JetStream refuses this account: {problem}"
     do = "enable JetStream for the account, or use a user of another account"
-    severity: Severity = "error" if problem.number in _NOT_ENABLED else "unknown"
+    severity: Severity = "error" if problem.number in NOT_ENABLED else "unknown"
     return Finding(severity=severity, about="JetStream", says=says, do=do)
 
 

@@ -11,10 +11,11 @@ from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.bus.jetstream.link import ApiError
 from stageflow_es.doctor import server, streams
 from stageflow_es.engine.ports import WrongSequence
-from stageflow_es.errors import OperatorError
 
 from .examining import about, examined, one, until
 from .servers import ALWAYS, Configured, free_port
+
+SETTINGS = BusSettings(prefix="t", replicas=3)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ async def test_a_refused_append_of_several_events_does_not_end_a_replicated_stre
     three_servers: list[Configured],
 ) -> None:
     async with asyncio.timeout(60):
-        bus = await _connected(three_servers[0].url)
+        bus = await JetStreamBus.connect(three_servers[0].url, SETTINGS)  # they are still finding each other
         last = await bus.events.append("s", [b"1"], 0)
         for wrong in (0, last + 5):
             with pytest.raises(WrongSequence):
@@ -51,7 +52,7 @@ async def test_a_refused_append_of_several_events_does_not_end_a_replicated_stre
 
 async def test_a_cluster_tells_its_copies_and_which_of_them_is_away(three_servers: list[Configured]) -> None:
     async with asyncio.timeout(60):
-        bus = await _connected(three_servers[0].url)
+        bus = await JetStreamBus.connect(three_servers[0].url, SETTINGS)
         whole_ = await examined(three_servers[0].url, "t", monitor=three_servers[0].monitor)
         three_servers[2].kill()
         await bus.close()
@@ -80,11 +81,3 @@ def test_a_cluster_without_a_majority_is_not_taken_for_an_account_without_jetstr
     assert "a majority of them is away" in away.means
     refused = server._refused(ApiError(503, 10039, "JetStream not enabled for account"))
     assert "enable JetStream" in refused.do
-
-
-async def _connected(url: str) -> JetStreamBus:
-    while True:
-        try:
-            return await JetStreamBus.connect(url, BusSettings(prefix="t", replicas=3))
-        except OperatorError:
-            await asyncio.sleep(0.2)  # the three are still finding each other

@@ -34,6 +34,8 @@ one off from those that have a majority, and it keeps its clients all the same. 
 """
 NO_MESSAGE = 10037
 NO_STREAM = 10059
+NOT_ENABLED = frozenset({10039, 10076})
+"""There is no JetStream for this account."""
 _DEAF = "this user may not subscribe to its inbox, so no answer reaches it: allow it _INBOX.>, or its own prefix of it"
 _NO_RESPONDERS = "503"
 _PROTOCOL = 64

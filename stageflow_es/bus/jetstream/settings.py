@@ -19,7 +19,7 @@ _COUNTS = (
     "pull",
     "rejections_age",
 )
-_TIMES = ("request_timeout", "connect_timeout", "heartbeat")
+_TIMES = ("request_timeout", "connect_timeout", "ready_timeout", "heartbeat")
 
 
 class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,9 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout: float = 5.0
     """How long an answer is waited for; after that a write is `Unanswered`."""
     connect_timeout: float = 5.0
+    ready_timeout: float = 30.0
+    """How long a JetStream is waited for that cannot answer just now, such as that of a cluster which elects a leader,
+    before the streams are created or checked."""
     lease_ttl: int = 4
     """The term of a lease and of an announcement, and so how long a dead engine keeps its partitions; the server
     counts whole seconds, one at least.
