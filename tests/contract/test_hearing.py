@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer
 from stageflow_es.bus.jetstream.connection import Connection, connect
+from stageflow_es.bus.jetstream.incoming import Incoming
 from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client import hearing as client_hearing
 from stageflow_es.client.hearing import MANY, Hearing
@@ -174,3 +176,24 @@ async def test_who_may_not_hear_all_goes_on_one_by_one(tmp_path: Path) -> None:
         await hearing.close()
         assert not connection.listeners
         await connection.close()
+
+
+async def test_what_was_listened_to_only_while_the_server_was_away_is_not_sent_when_it_is_back(
+    own_nats_server: EmbeddedServer,
+) -> None:
+    connection = await connect(own_nats_server.url)
+    own_nats_server.kill()
+    while not connection.is_reconnecting:
+        await asyncio.sleep(0.001)
+    heard: list[Incoming] = []
+    await connection.listen("kept", heard.append)
+    await (await connection.listen("gone", heard.append)).close()
+    await asyncio.to_thread(own_nats_server.start)
+    while not connection.is_connected:
+        await asyncio.sleep(0.001)
+    for subject in ("gone", "kept"):
+        await connection.publish(subject, b"words")
+    await connection.flush()
+    assert [message.subject for message in heard] == ["kept"]
+    assert connection.stats["in_msgs"] == 0  # those that nobody listens to
+    await connection.close()

@@ -51,6 +51,8 @@ async def test_events_are_the_history_and_then_live_and_end_with_the_session(cli
                 await session.input("answer", 1)
     assert types[:3] == [ev.SessionStarted, ev.WaitingForInput, ev.UserInput]
     assert types[-1] is ev.SessionCompleted
+    await client._hearing.close()
+    assert len(client.link.client.listeners) == 1  # to answers
 
 
 async def test_events_from_a_number_on_begin_there(client: Client) -> None:

@@ -88,6 +88,8 @@ class Listener:
         self._connection.listeners.pop(b"%d" % self._subscription._id, None)
         with suppress(nats_errors.Error, OSError):
             await self._subscription.unsubscribe()
+            if self._connection.is_reconnecting:  # nats-py says nothing then, and yet sends what it was to say before
+                await self._connection._send_unsubscribe(self._subscription._id)
 
 
 class Connection(Client):
