@@ -87,12 +87,16 @@ async def test_one_that_leaves_is_not_parked_and_one_that_comes_again_waits_from
 
 async def test_where_there_is_no_room_the_longest_waiting_are_parked_at_once(wait: Pass) -> None:
     room = WaitingRoom(1.0, 2)
-    guests = [Guest() for _ in range(5)]
-    for guest in guests:
+    guests = [Guest() for _ in range(6)]
+    *first, late = guests
+    for guest in first:
         room.enter(guest)
     assert not any(parked(guests)), "nobody is parked by the one that comes in"
     wait(0)
-    assert parked(guests) == [True, True, True, False, False]
+    assert parked(guests) == [True, True, True, False, False, False]
+    room.enter(late)
+    wait(0)
+    assert parked(guests) == [True, True, True, True, False, False]
     wait(1)
     assert all(parked(guests))
 
