@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +21,8 @@ from stageflow_es.client import connect as connect_client
 from stageflow_es.errors import OperatorError
 from tests.contract.conftest import settings
 from tests.contract.servers import Configured
+
+ONE_USER = "authorization: {{ user: olga, password: {} }}"
 
 
 async def test_opening_a_bus_again_changes_nothing(nats_server: EmbeddedServer) -> None:
@@ -149,6 +154,41 @@ async def test_a_password_is_percent_encoded_in_an_address_and_shown_to_nobody(t
     assert host in str(refused.value)
     assert "who you are" in str(refused.value)
     assert not re.search("olga|wrong", str(refused.value))
+
+
+async def test_whom_the_server_lets_in_no_more_comes_back_when_it_does_again(tmp_path: Path) -> None:
+    with Configured(tmp_path, ONE_USER.format("p")) as server:
+        config = tmp_path / "nats.conf"
+        mine = config.read_text().replace(str(server.port), "-1")
+        connection = await connect(server.as_user("olga"))
+        config.write_text(mine.replace(ONE_USER.format("p"), ONE_USER.format("another")))
+        os.kill(server.pid or 0, signal.SIGHUP)
+        await _until(lambda: not connection.is_connected)
+        config.write_text(mine)
+        os.kill(server.pid or 0, signal.SIGHUP)
+        await _until(lambda: connection.is_connected)
+        await connection.flush()
+        await connection.close()
+
+
+async def test_one_subscription_too_many_does_not_cost_the_others(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with Configured(tmp_path, "max_subscriptions: 2") as server:
+        connection = await connect(server.url)
+        for subject in ("one", "two", "three"):
+            await connection.listen(subject, lambda message: heard.append(message.subject))
+        for subject in ("one", "two", "three"):
+            await connection.publish(subject, b"")
+        await connection.flush()
+        assert connection.stats["reconnects"] == 0
+        await connection.close()
+    assert heard == ["one", "two"]
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+_STAYING = ("permissions violation", "maximum subscriptions exceeded")
+"""What the server says without closing the connection."""
 _DENIED = re.compile(r"'permissions violation for (?P<verb>publish|subscription) to \"(?P<subject>[^\"]*)\"")
 
 
@@ -142,12 +144,18 @@ class Connection(Client):
         await super()._select_next_server()
 
     async def _process_err(self, err_msg: str) -> None:
+        """nats-py's own closes the connection for good. The server does that with those it lets in no more, such as who
+        has another password since its configuration was read again: it may let them in later."""
         if found := _DENIED.match(err_msg):
             for tell in self._denials:
                 tell(
                     Denial(verb="subscribe" if found["verb"] == "subscription" else "publish", subject=found["subject"])
                 )
-        await super()._process_err(err_msg)
+        problem = nats_errors.Error(f"nats: {err_msg}")
+        if any(word in err_msg for word in _STAYING):
+            await self._error_cb(problem)
+        else:
+            await self._process_op_err(problem)
 
     async def close(self) -> None:
         if self._flush_queue is None:  # it never came to connecting: the address was none
