@@ -137,6 +137,7 @@ class Connection(Client):
             )
 
     async def _select_next_server(self) -> None:
+        self._abort()  # nats-py leaves open what came of a try that failed after the connection stood
         left, self._left = self._left, None
         if left in self._server_pool:
             self._server_pool.remove(left)
