@@ -1,8 +1,9 @@
 """Room for the frames of all that a call calls, so that what it costs does not depend on how deep its caller is.
 
-CPython keeps a thread's frames in chunks of 16 KiB and gives a chunk back to the system as soon as it is empty. A loop
-whose calls happen to lie across the end of a chunk maps and unmaps memory at every turn, and takes 20 times as long.
-A call whose own frame does not fit into what is left of a chunk begins a larger one, and holds it until it returns.
+CPython keeps a thread's frames in chunks of 16 KiB and, up to 3.13, gives a chunk back to the system as soon as it is
+empty. A loop whose calls happen to lie across the end of a chunk maps and unmaps memory at every turn then, and takes
+20 times as long. A call whose own frame does not fit into what is left of a chunk begins a larger one, and holds it
+until it returns.
 """
 
 from __future__ import annotations

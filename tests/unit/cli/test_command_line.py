@@ -206,4 +206,4 @@ def test_an_option_that_a_command_has_not_got_is_answered_with_those_it_has(caps
     assert main(["start", "p.json", "--payload", "{}"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("usage: stageflow start ")
-    assert said.endswith("stageflow start: error: unrecognized arguments: --payload {}\n")
+    assert "stageflow start: error: unrecognized arguments: --payload" in said  # 3.14 has taken the {} by then

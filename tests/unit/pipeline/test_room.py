@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from resource import RUSAGE_SELF, getrusage
@@ -78,7 +79,8 @@ def test_without_room_there_is_such_a_depth() -> None:
     def worst(call: Callable[[], object]) -> int:
         return max(_faults(depth, call) for depth in range(DEPTHS))
 
-    assert worst(turns) >= TURNS
+    if sys.version_info < (3, 14):  # which keeps a chunk in reserve
+        assert worst(turns) >= TURNS
     assert worst(lambda: with_room(turns)) < FEW_FAULTS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -124,4 +123,3 @@ def test_nothing_is_what_an_idle_feed_gives(times: Times) -> None:
             return []
 
     assert run(Gathering(Idle(times, rate=1))) == []
-    assert asyncio.iscoroutinefunction(Gathering.next)
