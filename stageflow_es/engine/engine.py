@@ -33,7 +33,7 @@ from stageflow_es.stages import BaseStage, get_stages, spec_of
 log = logger(__name__)
 
 SAID_EVERY = 5.0
-"""Seconds between two warnings that the bus takes nothing."""
+"""Seconds between two warnings of the same."""
 STOP_PATIENCE = 3.0
 """Seconds a stop may take to hand over."""
 
@@ -73,7 +73,7 @@ class Engine:
         self._background: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._serving = asyncio.Event()
-        self._said = -SAID_EVERY
+        self._said: dict[str, float] = {}
         self._overtaken = False
 
     # --- life ---
@@ -150,7 +150,7 @@ class Engine:
                     await self._renew(self._member)
                 await self._balance(self._member)
             except BusError as problem:
-                log.warning("leases_unreachable", engine=self.name, problem=str(problem))
+                self._complain("leases_unreachable", str(problem))
             self._restart_lost()
             self.failures.tell()
             if not self._serving.is_set() and self._held:
@@ -259,10 +259,14 @@ class Engine:
 
     def trouble(self, problem: str) -> None:
         """Say, once for all sessions, that events cannot be recorded just now."""
+        self._complain("events_not_recorded", problem)
+
+    def _complain(self, event: str, problem: str) -> None:
+        """Log what goes on not to work, once for a while."""
         now = asyncio.get_running_loop().time()
-        if now - self._said >= SAID_EVERY:
-            self._said = now
-            log.warning("events_not_recorded", engine=self.name, problem=problem)
+        if now - self._said.get(event, -SAID_EVERY) >= SAID_EVERY:
+            self._said[event] = now
+            log.warning(event, engine=self.name, problem=problem)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something whose failure does not matter."""
