@@ -13,6 +13,7 @@ import pytest
 
 from stageflow_es.errors import OperatorError
 from stageflow_es.projection import Damaged, Outdated, Projector, Reader, Store, Unavailable, rebuild
+from stageflow_es.projection.feed import FeedReader
 from tests.unit.projection.worlds import World, begin, row, rows, session
 
 
@@ -154,3 +155,76 @@ async def test_a_reader_follows_a_replaced_file_and_never_makes_one(world: World
     await rebuild(world.path, world.feed, world.bus.definitions)
     assert (await reader.row("one")) is not None
     await reader.close()
+
+
+class _Held:
+    """A world's feed that stands still from when `begun` is set until `go` is, and then fails if it `fails`."""
+
+    def __init__(self, world: World) -> None:
+        self._feed = world.feed
+        self.begun, self.go, self.fails = asyncio.Event(), asyncio.Event(), False
+
+    async def last(self) -> int:
+        return await self._feed.last()
+
+    async def created(self) -> str:
+        self.begun.set()
+        await self.go.wait()
+        if self.fails:
+            raise OperatorError("the stream is gone")
+        return await self._feed.created()
+
+    async def open(self, after: int) -> FeedReader:
+        return await self._feed.open(after)
+
+
+def _files(world: World) -> set[str]:
+    return {path.name for path in world.path.parent.iterdir()}
+
+
+async def test_a_rebuild_while_another_is_under_way_is_refused_and_does_not_disturb_it(world: World) -> None:
+    await world.mingle([session(f"s{number}", begin()) for number in range(5)])
+    feed = _Held(world)
+    first = asyncio.create_task(rebuild(world.path, feed, world.bus.definitions))
+    await feed.begun.wait()
+    with pytest.raises(OperatorError, match=r"a rebuild of .*projection\.db is under way: wait until it is done"):
+        await rebuild(world.path, world.feed, world.bus.definitions)
+    feed.go.set()
+    assert await first == 5
+    assert len(rows(world.path)["sessions"]) == 5
+    assert await rebuild(world.path, world.feed, world.bus.definitions) == 5
+
+
+async def test_a_rebuild_that_fails_leaves_what_was_there_and_nothing_else(world: World) -> None:
+    await world.mingle([session("one", begin())])
+    await world.project()
+    before = _files(world)
+    feed = _Held(world)
+    feed.fails = True
+    feed.go.set()
+    with pytest.raises(OperatorError, match="the stream is gone"):
+        await rebuild(world.path, feed, world.bus.definitions)
+    assert _files(world) == before
+    assert row(world.path, "one")["version"] == 1
+
+
+async def test_a_rebuild_that_is_given_up_leaves_what_was_there_and_nothing_else(world: World) -> None:
+    await world.mingle([session("one", begin())])
+    await world.project()
+    before = _files(world)
+    feed = _Held(world)
+    given_up = asyncio.create_task(rebuild(world.path, feed, world.bus.definitions))
+    await feed.begun.wait()
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    assert _files(world) == before
+
+
+async def test_what_a_killed_rebuild_left_is_neither_used_nor_left(world: World) -> None:
+    await world.mingle([session("one", begin())])
+    for name in ("rebuild", "rebuild-wal", "rebuild-shm", "rebuild.lock"):
+        world.path.with_name(f"{world.path.name}.{name}").write_bytes(b"half")
+    assert await rebuild(world.path, world.feed, world.bus.definitions) == 1
+    assert not {name for name in _files(world) if "rebuild" in name}
+    assert row(world.path, "one")["version"] == 1
