@@ -106,8 +106,8 @@ class Observer:
             await self._drop()
         if self._client is None:
             self._client = await self._open_client()
-        if not self._client.link.client.is_connected:
-            raise Unanswered("not connected to the NATS server just now")
+        if not (connection := self._client.link.client).is_connected:
+            raise Unanswered(connection.absence())
         return self._client
 
     async def _drop(self) -> None:

@@ -17,7 +17,9 @@ from services.projecting import serve
 from services.settings import Settings
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus, connect, server, streams
 from stageflow_es.bus.jetstream.connection import Connection, shown
+from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.client import connect as connect_client
+from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import OperatorError
 from tests.contract.conftest import settings
 from tests.contract.servers import Configured
@@ -168,6 +170,24 @@ async def test_whom_the_server_lets_in_no_more_comes_back_when_it_does_again(tmp
         os.kill(server.pid or 0, signal.SIGHUP)
         await _until(lambda: connection.is_connected)
         await connection.flush()
+        await connection.close()
+
+
+async def test_who_asks_while_the_server_refuses_the_connection_is_told_what_it_says(tmp_path: Path) -> None:
+    with Configured(tmp_path, ONE_USER.format("p")) as server:
+        connection = await connect(server.as_user("olga"))
+        link = await Link.open(connection, 0.01)
+        config = tmp_path / "nats.conf"
+        changed = config.read_text().replace(str(server.port), "-1")
+        config.write_text(changed.replace(ONE_USER.format("p"), ONE_USER.format("another")))
+        os.kill(server.pid or 0, signal.SIGHUP)
+        await _until(lambda: connection.last_error is not None and not connection.is_connected)
+        refused = "not connected to the NATS server just now: nats: 'Authorization Violation'"
+        with pytest.raises(Unanswered, match=f"^no answer to a: {refused}$") as asked:
+            await link.request("a", b"")
+        with pytest.raises(Unanswered, match=f"^{refused}$") as written:
+            await link.write(b"PING\r\n")
+        assert not re.search("olga|another", f"{asked.value} {written.value}")
         await connection.close()
 
 

@@ -112,6 +112,12 @@ class Connection(Client):
         """What the server said of itself when the connection was made."""
         return self._server_info
 
+    def absence(self) -> str:
+        """While there is no connection: that there is none, and what the last try came to, if there was one. In words
+        of the server or the system, which know no secret; what anything else says is not repeated."""
+        reason = f": {self._err}" if isinstance(self._err, nats_errors.Error | OSError) and str(self._err) else ""
+        return f"not connected to the NATS server just now{reason}"
+
     @staticmethod
     def _parse_server_uri(connect_url: str) -> ParseResult:
         return Login(*Client._parse_server_uri(connect_url))
@@ -176,6 +182,7 @@ class Connection(Client):
     async def _process_op_err(self, e: Exception) -> None:
         if self.is_connected:
             self._abort()
+            self._err = None  # that is of the time before
         await super()._process_op_err(e)
 
     def _abort(self) -> None:

@@ -93,11 +93,6 @@ def responded(msg: Incoming, what: str) -> Incoming:
     return msg
 
 
-def _end(future: asyncio.Future[Any], what: str) -> None:
-    if not future.done():
-        future.set_exception(Unanswered(f"no answer to {what}"))
-
-
 class Link:
     """Requests over one NATS connection. Made with `open`; `within` (seconds) bounds every answer."""
 
@@ -172,7 +167,7 @@ class Link:
     async def write(self, frames: bytes) -> None:
         """Send protocol frames as they are, all of them or (while disconnected) none."""
         if not self.client.is_connected:
-            raise Unanswered("not connected to the NATS server just now")
+            raise Unanswered(self.client.absence())
         try:
             await self.client.send(frames)
         except OSError as error:
@@ -198,12 +193,17 @@ class Link:
             raise Denied(_DEAF)
         self._awaited[future] = what
         wait = self.timeout if within is None else within
-        timer = asyncio.get_running_loop().call_later(wait, _end, future, what)
+        timer = asyncio.get_running_loop().call_later(wait, self._end, future, what)
         try:
             return await future
         finally:
             timer.cancel()
             del self._awaited[future]
+
+    def _end(self, future: asyncio.Future[Any], what: str) -> None:
+        if not future.done():
+            reason = "" if self.client.is_connected else f": {self.client.absence()}"
+            future.set_exception(Unanswered(f"no answer to {what}{reason}"))
 
     def _give_up(self) -> None:
         """The connection is lost: no answer still comes to what was asked over it."""
