@@ -89,11 +89,17 @@ class SessionHandle:
                 yield decode(data)
 
     async def raw_history(self, from_: int = 1) -> list[bytes]:
-        """What is stored now, as it is stored; empty: there is no such session."""
+        """What is stored now, as it is stored; empty: there is no such session. Of a session that is archived while it
+        is read it is what is stored then: its last event."""
         journal = self._client.journal(self.id, from_)
         found: list[bytes] = []
+        due = from_
         while page := await journal.read():
-            found += [one.data for one in page]
+            for one in page:
+                if one.n != due and type_of(one.data) == "session_archived":
+                    found.clear()
+                found.append(one.data)
+                due = one.n + 1
         return found
 
     async def history(self, from_: int = 1) -> list[AnyEvent | UnknownEvent]:

@@ -1,6 +1,7 @@
 """A session's stored events: from the query service, or straight from the stream where none answers.
 
-Either way what comes is as it was stored, byte by byte, in order and without gaps.
+Either way what comes is as it was stored, byte by byte, in order and without gaps but for the one before
+`session_archived`, where what came before it was purged.
 """
 
 from __future__ import annotations

@@ -115,7 +115,8 @@ class Queries:
         return msgspec.json.encode(await self._reader.counts(pipeline, limit))
 
     async def history(self, session: str, start: int, limit: int) -> bytes:
-        """Events from number `start` on."""
+        """Events from number `start` on. All there is of an archived session, asked for from 1 on, is its last event:
+        who goes on from a later one is told so, and does not take what was purged for what never was."""
         events: list[msgspec.Raw] = []
         size, number = 0, start
         async for number, data in self._events(session, start, limit + 1):
@@ -177,11 +178,18 @@ class Queries:
         return await self._histories.next(session, 0) is not None
 
     async def _events(self, session: str, start: int, wanted: int) -> AsyncIterator[tuple[int, bytes]]:
-        """Events from number `start` on, each with its number; the asker has enough of them with `wanted`."""
+        """Events from number `start` on, each with its number; the asker has enough of them with `wanted`. Raises
+        QueryProblem where those that come next were purged."""
         after, first = await self._reader.before(session, start)
+        due = start
         async for event in self._stored(session, after, start - first + wanted):
-            if (number := _number_of(event)) >= start:
-                yield number, event.data
+            head = _head_of(event)
+            if head.n < start:
+                continue
+            if 1 < due < head.n and head.type == _ARCHIVED:
+                raise _archived(session, head.n, "/session")
+            yield head.n, event.data
+            due = head.n + 1
 
     async def _stored(self, session: str, after: int, wanted: int) -> AsyncIterator[StoredEvent]:
         """Events with a sequence above `after`: by the page of what is still wanted, and what follows a page that is
@@ -215,7 +223,7 @@ class Queries:
             async for number, data in self._events(session, 1, at):
                 if number > at:
                     if not state.n:
-                        raise _archived(session, number)
+                        raise _archived(session, number, "/at")
                     break
                 if not state.n:
                     state = State(session, await self._pipeline_of(data))
@@ -242,16 +250,18 @@ class Queries:
             raise QueryProblem(409, f"the session's definition cannot be had: {problem}", "/session") from problem
 
 
-class _Number(msgspec.Struct, frozen=True):
+class _Head(msgspec.Struct, frozen=True):
     n: int
+    type: object = None
 
 
-_number = msgspec.json.Decoder(_Number)
+_head = msgspec.json.Decoder(_Head)
+_ARCHIVED = "session_archived"
 
 
-def _number_of(event: StoredEvent) -> int:
+def _head_of(event: StoredEvent) -> _Head:
     try:
-        return _number.decode(event.data).n
+        return _head.decode(event.data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         message = f"stream sequence {event.seq} holds no event ({problem}): the history ends there"
         raise QueryProblem(409, message, "/session") from problem
@@ -261,8 +271,8 @@ def _unknown(session: str) -> QueryProblem:
     return QueryProblem(404, f"there is no session {session}", "/session")
 
 
-def _archived(session: str, first: int) -> QueryProblem:
-    return QueryProblem(410, f"session {session} is archived: events 1 to {first - 1} are in its export", "/at")
+def _archived(session: str, first: int, path: str) -> QueryProblem:
+    return QueryProblem(410, f"session {session} is archived: events 1 to {first - 1} are in its export", path)
 
 
 def _answer_of(row: Row) -> bytes:

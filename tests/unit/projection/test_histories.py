@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from stageflow_es.projection import queries
 from stageflow_es.projection import schema as tables
 from stageflow_es.session import snapshot
 from stageflow_es.testing.scenario import steps
-from tests.unit.projection.worlds import ANSWERED, STAGES, World, begin, session
+from tests.unit.projection.worlds import ANSWERED, STAGES, World, archived, begin, session
 
 
 async def _long(world: World, events: int) -> list[bytes]:
@@ -146,3 +147,47 @@ async def test_a_tampered_history_says_so_instead_of_giving_a_state(world: World
     code, problems = await asker().refused("session.state", session="one", at=4)
     assert code == 409
     assert "prev" in problems[0]["message"]
+
+
+# --- what is archived while it is read ---
+
+
+async def _archive(world: World) -> None:
+    """Archive the session `one`, of which the five events of `ANSWERED` are stored."""
+    stone = archived(session("one", *ANSWERED))
+    await world.append("one", stone)
+    await world.bus.events.forget("one", await world.feed.last())
+
+
+_GONE = (410, [{"path": "/session", "message": "session one is archived: events 1 to 5 are in its export"}])
+
+
+async def test_who_goes_on_with_a_history_that_was_archived_after_a_page_is_told_so(world: World, asker: Any) -> None:
+    await world.mingle([session("one", *ANSWERED)])
+    await world.project()
+    ask = asker()
+    page = await ask("session.history", session="one", limit=2)
+    await _archive(world)
+    assert await ask.refused("session.history", session="one", **{"from": page["next"]}) == _GONE
+    for start in (1, 6):
+        answer = await ask("session.history", session="one", **{"from": start})
+        assert [(event["n"], event["type"]) for event in answer["events"]] == [(6, "session_archived")]
+
+
+@pytest.mark.parametrize(("question", "body"), [("session.history", {}), ("session.state", {"at": 4})])
+async def test_a_history_that_is_archived_while_an_answer_is_made_of_it_is_not_told_by_half(
+    world: World, asker: Any, monkeypatch: pytest.MonkeyPatch, question: str, body: dict[str, int]
+) -> None:
+    await world.mingle([session("one", *ANSWERED)])
+    await world.project()
+    page = world.feed.page
+
+    async def archived_behind(session: str, after: int, limit: int) -> Any:
+        found = await page(session, after, limit)
+        if not after:
+            await _archive(world)
+        return found
+
+    monkeypatch.setattr(queries, "PAGE", 2)
+    monkeypatch.setattr(world.feed, "page", archived_behind)
+    assert await asker().refused(question, session="one", **body) == _GONE
