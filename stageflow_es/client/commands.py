@@ -90,8 +90,7 @@ class Sender:
         try:
             await self._hearing.begin(session, watch.take)
             seq = await self._store(kind, session, data, key, timeout)
-            async with asyncio.timeout(timeout):
-                answer = await watch.answer(seq, key)
+            answer = await watch.answer(seq, key, timeout)
         except TimeoutError:
             raise OperatorError(
                 f"no engine has answered within {timeout:g} s. The command is kept (number {seq}) and will be applied "
@@ -165,8 +164,11 @@ class _Watch:
         self._heard.append((rejected, data))
         self._stirred.set()
 
-    async def answer(self, seq: int, key: str) -> _Answer:
-        """What says that the command is applied, once it is. Raises CommandRejected."""
+    async def answer(self, seq: int, key: str, within: float) -> _Answer:
+        """What says that the command is applied, once it is. Raises CommandRejected, and TimeoutError after `within`
+        seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
         while True:
             while self._heard:
                 rejected, data = self._heard.popleft()
@@ -175,14 +177,18 @@ class _Watch:
                 elif answer := _acceptance(data, seq, key):
                     return answer
             self._stirred.clear()
+            silence = loop.call_later(min(LOOK_AFTER, deadline - loop.time()), self._stirred.set)
             try:
-                async with asyncio.timeout(LOOK_AFTER):
-                    await self._stirred.wait()
-            except TimeoutError:
+                await self._stirred.wait()
+            finally:
+                silence.cancel()
+            if self._heard:
+                continue
+            async with asyncio.timeout_at(deadline):
                 if answer := await self._stored(seq, key):
                     return answer
-                if self._link.client.is_closed:
-                    raise OperatorError(f"the connection was closed. The command is kept (number {seq})") from None
+            if self._link.client.is_closed:
+                raise OperatorError(f"the connection was closed. The command is kept (number {seq})")
 
     async def _stored(self, seq: int, key: str) -> _Answer | None:
         """The answer, if the history has it. Raises CommandRejected when the rejections have it."""

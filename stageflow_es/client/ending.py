@@ -23,6 +23,9 @@ SOON = 3.0
 """Seconds an end is waited for."""
 AFTER_THE_END = "command_rejected"
 """What may stand behind a session's end, as well as anywhere else."""
+_OF_SESSIONS = b'"session_'
+"""What every event that ends a session has in it, as the log has it. Most have not: to look for it costs less than to
+decode them."""
 REOPENABLE = "session_failed"
 """The end behind which more may follow than a replica knows that lags behind."""
 
@@ -39,11 +42,16 @@ class Endings:
     async def soon(self, session: str) -> bytes | None:
         """The event that a session has ended with, or ends with within `SOON` seconds. None: that is not to be told
         without following it."""
-        ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[bytes | None] = loop.create_future()
+
+        def settle(outcome: bytes | None) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
 
         def take(rejected: bool, data: bytes) -> None:
-            if not rejected and not ended.done() and _type_of(data) in FINAL:
-                ended.set_result(data)
+            if _OF_SESSIONS in data and not rejected and _type_of(data) in FINAL:
+                settle(data)
 
         try:
             await self._hearing.begin(session, take)
@@ -53,9 +61,12 @@ class Endings:
                 return last
             if kind is None or kind == AFTER_THE_END:
                 return None
-            async with asyncio.timeout(SOON):
+            patience = loop.call_later(SOON, settle, None)
+            try:
                 return await ended
-        except (BusError, TimeoutError):
+            finally:
+                patience.cancel()
+        except BusError:
             return None
         finally:
             self._hearing.end(session, take)

@@ -108,8 +108,13 @@ class SessionHandle:
 
     async def result(self, timeout: float | None = None) -> Outcome:
         """Wait for the end. Raises SessionFailed when the session fails, TimeoutError after `timeout` seconds."""
-        async with asyncio.timeout(None if timeout is None else seconds("timeout", timeout)):
-            last = await self._client.end_of(self.id) or await self._followed()
+        if timeout is None:
+            return await self._result()
+        async with asyncio.timeout(seconds("timeout", timeout)):
+            return await self._result()
+
+    async def _result(self) -> Outcome:
+        last = await self._client.end_of(self.id) or await self._followed()
         outcome = outcome_of(decode(last))
         assert outcome is not None
         return outcome

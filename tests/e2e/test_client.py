@@ -302,9 +302,10 @@ async def test_a_query_service_that_is_there_and_silent_is_not_said_to_be_missin
     await listener.close()
 
 
-async def test_without_an_engine_a_start_says_that_it_is_kept(
-    nats_server: EmbeddedServer, bus: JetStreamBus, engine: Engine
+async def test_without_an_engine_a_start_says_that_it_is_kept_as_soon_as_its_time_is_over(
+    nats_server: EmbeddedServer, bus: JetStreamBus, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(commands, "LOOK_AFTER", 3600)
     await engine.stop()
     async with connect(nats_server.url, prefix=bus.settings.prefix, timeout=0.1) as hasty:
         with pytest.raises(OperatorError, match="as soon as an engine runs"):
