@@ -26,11 +26,11 @@ import msgspec
 
 from services.arguments import word
 from services.logs import log_as_json
-from services.memory import settle
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.client.address import resolve
 from stageflow_es.engine import Engine, EngineSettings
 from stageflow_es.errors import OperatorError, StageFlowError
+from stageflow_es.process import settle
 from stageflow_es.stages.modules import load_stages
 
 OK, UNHEALTHY, OPERATOR = 0, 1, 3

@@ -52,8 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace) -> int:
-    from stageflow_es.cli.installation import Installation, log_warnings
+    from stageflow_es.cli.installation import Installation
+    from stageflow_es.log import log_warnings
     from stageflow_es.metrics import DEFAULT, Listen
+    from stageflow_es.process import settle
 
     log_warnings()
     metrics = None if args.metrics is None else Listen.parse(args.metrics or DEFAULT)
@@ -64,6 +66,7 @@ async def _serve(args: argparse.Namespace) -> int:
         args.directory, port=args.port, prefix=args.prefix, partitions=args.partitions, metrics=metrics
     )
     async with installation:
+        settle()
         if args.json:
             _emit(args, installation)
         else:
