@@ -45,10 +45,12 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    from stageflow_es.cli.faults import OPERATOR
+    from stageflow_es.engine.leaving import run_stages
     from stageflow_es.stages.modules import load_stages
 
     load_stages(args.stages)
-    return asyncio.run(_serve(args))
+    return run_stages(_serve(args), fault=OPERATOR)
 
 
 async def _serve(args: argparse.Namespace) -> int:
