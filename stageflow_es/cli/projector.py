@@ -5,6 +5,7 @@ engine's process every step would wait for what is projected.
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -50,6 +51,7 @@ async def _until_input_ends(url: str, prefix: str, database: Path) -> None:
 
 def main(url: str, prefix: str, database: str) -> int:
     """The exit code: 0 stopped as asked; 3 the installation is not as it should be, and the message says what to do."""
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal may stop whoever writes to it from the background
     log_warnings()
     give_way()
     try:
