@@ -164,7 +164,12 @@ class Workers:
         if path in self._instances:
             visit, instance = self._instances.pop(path)
             worker.instance = instance if visit == run.visit else None
-        worker.start()
+        try:
+            worker.start()
+        except Exception:  # ours: who reads the log again must find no run here that never began
+            self._runs.pop(path, None)
+            worker.cancel()
+            raise
         return False
 
     def finished(self, worker: StageRun) -> None:
