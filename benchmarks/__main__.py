@@ -24,7 +24,6 @@ NAMES = (
     "references",
     "w1",
     "w2",
-    "up",
     "client",
     "starts",
     "parked",

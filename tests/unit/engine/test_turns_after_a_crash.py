@@ -176,3 +176,42 @@ async def test_who_ran_and_who_waited_in_a_partition_that_is_lost_leave_no_place
             for session in ("waits", "runs"):
                 while "session_completed" not in await types(bus, session):
                     await asyncio.sleep(0.005)
+
+
+async def test_what_may_have_run_stays_listed_as_running_while_its_history_is_still_being_read(
+    bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with engine(bus, places=2):
+        await bus.publish("start", "ran", START)
+        await until(lambda: Work.running == ["ran"])
+        async with asyncio.timeout(20):
+            while not all(entry.running for entry in (await listed(bus)).values()) or not await listed(bus):
+                await asyncio.sleep(0.005)
+    head = bus.events.head
+
+    async def slowly(session: str) -> StoredEvent | None:
+        if session == "ran":
+            await asyncio.Event().wait()
+        return await head(session)
+
+    monkeypatch.setattr(bus.events, "head", slowly)
+    async with engine(bus, places=2):
+        await bus.publish("start", "other", START)
+        await all_listed(bus, 2)
+        assert (await listed(bus))["ran"].running
+
+
+async def test_sessions_that_got_their_turn_and_ended_leave_no_turn_no_place_and_no_entry(bus: MemoryBus) -> None:
+    sessions = ("one", "two", "three")
+    async with engine(bus, places=1) as only:
+        for session in sessions:
+            await bus.publish("start", session, START)
+        await all_listed(bus, len(sessions))
+        Work.let_through.update(sessions)
+        Work.stirred.set()
+        async with asyncio.timeout(20):
+            while await listed(bus):
+                await asyncio.sleep(0.005)
+        assert (only.places.taken, only.places.queued) == (0, 0)
+        for session in sessions:
+            assert "session_completed" in await types(bus, session)
