@@ -3,6 +3,8 @@
 
 w1            1,000 sessions of 10 sequential stages
 w2            a session waits for one input, then completes
+up            the same two on what `stageflow up` runs
+client        and as a Python program sees them
 starts        many sessions started by one client
 parked        sessions that wait: their memory, and how soon they wake
 recovery      an engine killed among 200 sessions, and started again

@@ -24,6 +24,7 @@ NAMES = (
     "references",
     "w1",
     "w2",
+    "up",
     "client",
     "starts",
     "parked",

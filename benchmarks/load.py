@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import Any, Self
 
 import msgspec
@@ -66,6 +67,27 @@ class Load:
         await self._ended[session]
         del self._ended[session]
         return session
+
+    async def many(self, pipeline: dict[str, Any], sessions: int, at_once: int) -> float:
+        """See that many sessions to their end, so many at once; the seconds it took."""
+        left = iter(range(sessions))
+
+        async def work() -> None:
+            for _ in left:
+                await self.run(pipeline)
+
+        began = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        return time.perf_counter() - began
+
+    async def answered(self, pipeline: dict[str, Any]) -> float:
+        """Seconds from sending a session that waits its input to seeing its end."""
+        session = await self.start(pipeline)
+        await self.waits(session)
+        began = time.perf_counter()
+        await self.input(session, {"approved": True})
+        await self.ended(session)
+        return time.perf_counter() - began
 
     @property
     def link(self) -> Link:

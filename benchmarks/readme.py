@@ -27,6 +27,8 @@ TOLD = (
     "W1, 400 at once",
     "W1, peak memory of the engine",
     "W1, lag of the projection",
+    "stageflow up, W1, 100 at once",
+    "stageflow up, W1, 400 at once",
     "Python client, W1, 100 at once",
     "Python client, W1, 400 at once",
     "Python client, W2, input to result",

@@ -4,7 +4,6 @@ running, one process each.
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import sys
 import time
@@ -34,16 +33,8 @@ async def alone(rig: Rig) -> float:
 
 async def together(rig: Rig, sessions: int, at_once: int) -> float:
     """Steps a second of that many sessions, so many at once. What each process took is told on stderr."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def one() -> None:
-        async with gate:
-            await rig.load.run(chain(STEPS))
-
     before, events = rig.usage(), rig.load.events
-    began = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(sessions)))
-    steps = sessions * STEPS / (time.perf_counter() - began)
+    steps = sessions * STEPS / await rig.load.many(chain(STEPS), sessions, at_once)
     seen = rig.load.events - events
     costs = {name: (used.seconds - before[name].seconds) / seen * 1e6 for name, used in rig.usage().items()}
     shares = ", ".join(f"{name} {cost:.0f}" for name, cost in costs.items())

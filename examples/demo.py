@@ -1,6 +1,6 @@
 """`make demo`: an order that somebody has to approve, from its start to its snapshot, on a real NATS server.
 
-Everything runs in this process but the server, which is a child of it; nothing is left behind.
+Everything runs in this process but the server and the projector, which are children of it; nothing is left behind.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from stageflow_es import OperatorError, connect
-from stageflow_es.cli.installation import Installation, log_warnings
+from stageflow_es.cli.installation import Installation
 from stageflow_es.cli.render import event_line, session_card
 from stageflow_es.client import Client, SessionHandle, SessionInfo
 from stageflow_es.client.follow import type_of
+from stageflow_es.log import log_warnings
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.session import State, apply
 from stageflow_es.session.events import WaitingForInput

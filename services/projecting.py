@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager
 import structlog
 
 from services.logs import log_as_json
-from services.memory import settle
-from services.priority import give_way
 from services.settings import Settings
 from stageflow_es import __version__
 from stageflow_es.bus.jetstream import BusSettings, connect
@@ -26,6 +24,7 @@ from stageflow_es.bus.jetstream.subjects import Names
 from stageflow_es.client.address import resolve
 from stageflow_es.engine.ports import Unanswered
 from stageflow_es.errors import StageFlowError
+from stageflow_es.process import give_way, settle
 from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
 from stageflow_es.stages.modules import load_stages

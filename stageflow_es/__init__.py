@@ -2,6 +2,7 @@
 
     errors       every error, by whose fault it is
     log          what is logged, through structlog; `release` is which one this is
+    process      how a process treats the machine it runs on
     pipeline/    what may run: nodes, definitions, validation, rules                   (pure)
     session/     what happens: commands -> decide -> events -> evolve -> state         (pure)
     stages/      what users write: BaseStage, the registry, the built-in stages

@@ -7,6 +7,8 @@ process needs.
 
 from __future__ import annotations
 
+import logging
+import sys
 from traceback import format_exception
 from typing import Any
 
@@ -52,3 +54,13 @@ def traceback_of(error: BaseException) -> str:
 def logger(name: str) -> Log:
     """The log of a module."""
     return Log(name)
+
+
+def log_warnings() -> None:
+    """Log warnings and worse to stderr; the rest is of no interest to somebody at a terminal."""
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )

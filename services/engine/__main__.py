@@ -26,11 +26,12 @@ import msgspec
 
 from services.arguments import word
 from services.logs import log_as_json
-from services.memory import settle
 from stageflow_es.bus.jetstream import BusSettings, JetStreamBus
 from stageflow_es.client.address import resolve
 from stageflow_es.engine import Engine, EngineSettings
+from stageflow_es.engine.leaving import run_stages
 from stageflow_es.errors import OperatorError, StageFlowError
+from stageflow_es.process import settle
 from stageflow_es.stages.modules import load_stages
 
 OK, UNHEALTHY, OPERATOR = 0, 1, 3
@@ -121,7 +122,9 @@ def main(arguments: list[str]) -> int:
     log_as_json()
     try:
         settings = Settings.read(os.environ)
-        return asyncio.run(healthy(settings) if asked_for == "health" else serve(settings))
+        if asked_for == "health":
+            return asyncio.run(healthy(settings))
+        return run_stages(serve(settings), fault=OPERATOR)
     except KeyboardInterrupt:  # it had not begun
         return OK
     except (StageFlowError, OSError) as problem:

@@ -1,11 +1,12 @@
 """The `stageflow` command. One command, one file; `registry` lists them, and only the one that is called is loaded.
 
-- `registry`    every command, its file, and what it is for
-- `options`     arguments that several commands share, and a client made from them
-- `console`     printing: for people, or one JSON object a line
-- `selecting`   which sessions are meant, many at a time; `histories` are one's, on the server or in a file
-- `render`      events and sessions as people read them
-- `faults`      errors -> a message and an exit code
+- `registry`      every command, its file, and what it is for
+- `options`       arguments that several commands share, and a client made from them
+- `console`       printing: for people, or one JSON object a line
+- `selecting`     which sessions are meant, many at a time; `histories` are one's, on the server or in a file
+- `render`        events and sessions as people read them
+- `installation`  what `stageflow up` runs: here, and the `projector` as its `child`
+- `faults`        errors -> a message and an exit code
 
 Exit codes: 0 it worked; 1 refused, failed or not found; 2 the command line is wrong; 3 the installation is not as it
 should be (no server, no engine, no answer); 4 the time given ran out; 130 interrupted.

@@ -1,26 +1,26 @@
-"""Everything StageFlow needs, in this process: for `stageflow up` and the demo."""
+"""Everything StageFlow needs: for `stageflow up` and the demo. The server and the projector are children of this
+process, the rest is in it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-
-import structlog
 
 from stageflow_es import __version__
 from stageflow_es.bus.jetstream import BusSettings, EmbeddedServer, JetStreamBus
 from stageflow_es.bus.jetstream.event_feed import JetStreamEventFeed
 from stageflow_es.bus.jetstream.link import Link
 from stageflow_es.bus.jetstream.micro import MicroService, largest_answer
+from stageflow_es.cli import projector
+from stageflow_es.cli.child import Child
 from stageflow_es.client import Client, connect
 from stageflow_es.engine import Engine
 from stageflow_es.errors import OperatorError
 from stageflow_es.metrics import Listen, MetricsServer, Observer
-from stageflow_es.projection import Health, Outdated, Projector, Queries, Reader, Store, endpoints, rebuild
+from stageflow_es.projection import Health, Outdated, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
 
 DATABASE = "projection.db"
@@ -54,6 +54,7 @@ class Installation:
         self._name = name
         self._metrics = metrics
         self.metrics_url: str | None = None
+        self.projector: Child
         self._running = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -109,16 +110,18 @@ class Installation:
 
     async def _run_projector(self, bus: JetStreamBus, feed: JetStreamEventFeed) -> None:
         store = Store(self._database)
-        self._running.push_async_callback(store.close)
         try:
             await store.checkpoint()
         except Outdated:
             await rebuild(self._database, feed, bus.definitions)
-        projector = Projector(feed, bus.definitions, store)
-        task = asyncio.create_task(projector.run())
-        self._running.push_async_callback(asyncio.wait, {task})
-        self._running.push_async_callback(projector.stop)
-        self._tasks.append(task)
+        finally:
+            await store.close()
+        self.projector = child = await Child.start(
+            "projector", projector.__name__, self.url, self._bus.prefix, str(self._database)
+        )
+        self._running.push_async_callback(child.stop)
+        self._tasks.append(asyncio.create_task(child.wait()))
+        self._running.callback(self._tasks[-1].cancel)
 
     async def _run_queries(self, bus: JetStreamBus, feed: JetStreamEventFeed) -> None:
         reader = Reader(self._database)
@@ -145,11 +148,3 @@ async def _hand_over(engine: Engine) -> None:
             await engine.stop()
     except TimeoutError:
         await engine.kill()
-
-
-def log_warnings() -> None:
-    """Log warnings and worse to stderr; the rest is of no interest to somebody at a terminal."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )

@@ -45,15 +45,19 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    from stageflow_es.cli.faults import OPERATOR
+    from stageflow_es.engine.leaving import run_stages
     from stageflow_es.stages.modules import load_stages
 
     load_stages(args.stages)
-    return asyncio.run(_serve(args))
+    return run_stages(_serve(args), fault=OPERATOR)
 
 
 async def _serve(args: argparse.Namespace) -> int:
-    from stageflow_es.cli.installation import Installation, log_warnings
+    from stageflow_es.cli.installation import Installation
+    from stageflow_es.log import log_warnings
     from stageflow_es.metrics import DEFAULT, Listen
+    from stageflow_es.process import settle
 
     log_warnings()
     metrics = None if args.metrics is None else Listen.parse(args.metrics or DEFAULT)
@@ -64,6 +68,7 @@ async def _serve(args: argparse.Namespace) -> int:
         args.directory, port=args.port, prefix=args.prefix, partitions=args.partitions, metrics=metrics
     )
     async with installation:
+        settle()
         if args.json:
             _emit(args, installation)
         else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import plain
+from stageflow_es.engine.steps import Steps
 from stageflow_es.errors import StageError
 from stageflow_es.pipeline.values import is_text
 from stageflow_es.session import commands as cmd
@@ -72,7 +73,8 @@ class DurableCalls:
         key, record = self._call("step", name)
         if record is None:
             self._live.hold_back_if_lapsed()
-            value = plain(await function(*args), "the result of step", name)
+            with self._steps().inside(name):
+                value = plain(await function(*args), "the result of step", name)
             await self._durably(cmd.RecordStep, key=key, name=name, value=value)
             return value
         return copy(record.value)
@@ -101,9 +103,18 @@ class DurableCalls:
             raise StageError(f"a stage cannot {kind} {name!a}: that is no text")
         call = f"{kind}:{name}"
         count = self._occurrences.get(call, 0)
-        self._occurrences[call] = count + 1
         key = f"{call}:{count}"
-        return key, self._recorded.get(key)
+        record = self._recorded.get(key)
+        if record is None and (steps := self._live.session.context.steps) is not None:
+            steps.refuse(f"{kind} {name!r}" if name else kind)
+        self._occurrences[call] = count + 1
+        return key, record
+
+    def _steps(self) -> Steps:
+        context = self._live.session.context
+        if context.steps is None:
+            context.steps = Steps()
+        return context.steps
 
     # --- recorded, and answered ---
 

@@ -17,6 +17,7 @@ from stageflow_es.engine.inbox import ReportItem
 from stageflow_es.engine.stage_view import SessionView
 from stageflow_es.engine.stopwatch import Stopwatch
 from stageflow_es.engine.threads import ThreadRuntime, called_alone
+from stageflow_es.log import logger
 from stageflow_es.pipeline import StageNode
 from stageflow_es.pipeline.values import shown
 from stageflow_es.session import State
@@ -28,6 +29,8 @@ from stageflow_es.stages.runtime import StageRuntime
 
 if TYPE_CHECKING:
     from stageflow_es.engine.actor import Actor
+
+log = logger(__name__)
 
 MAX_MESSAGE = 4_000
 """Characters of an exception's text that are recorded."""
@@ -77,7 +80,7 @@ class StageRun(msgspec.Struct, eq=False):
     def time(self) -> Stopwatch:
         """The time it runs, which its timeout bounds."""
         if self._stopwatch is None:
-            self._stopwatch = Stopwatch(self._stage.timeout, self._time_out)
+            self._stopwatch = Stopwatch(self._stage.timeout, self._time_out, self._leave_behind)
         return self._stopwatch
 
     def may_retry(self) -> bool:
@@ -170,7 +173,9 @@ class StageRun(msgspec.Struct, eq=False):
                 if not self._dead:
                     self._finish(self._failure("CancelledError", "the stage was cancelled from inside"))
                 raise
-            report = self._failure("TimeoutError", f"ran longer than {self._stage.timeout} s", timed_out=True)
+            if self._stage.blocking:
+                self.instance = None  # its thread may have it still: what that does is not the next attempt's
+            report = self._too_long()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -240,9 +245,18 @@ class StageRun(msgspec.Struct, eq=False):
             backoff=stage.retry_backoff,
         )
 
+    def _too_long(self) -> cmd.FailStage:
+        return self._failure("TimeoutError", f"ran longer than {self._stage.timeout} s", timed_out=True)
+
     def _time_out(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def _leave_behind(self) -> None:
+        """The stage was cancelled and goes on all the same: the session does so without it."""
+        log.error("stage_does_not_end", by=self.name, mend="let asyncio.CancelledError through, at its timeout")
+        self.instance = None
+        self._finish(self._too_long())
 
     # --- what the stage asks for ---
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stageflow_es.engine.steps import Steps
 from stageflow_es.errors import StageError
 from stageflow_es.pipeline.values import encode, is_text
 from stageflow_es.session.cursor import look
@@ -43,6 +44,8 @@ class StageContext(msgspec.Struct, eq=False):
     _actor: Actor
     _known: Scope
     writes: dict[str, Any] = {}
+    steps: Steps | None = None
+    """None before the stage's first."""
 
     def __repr__(self) -> str:
         return f"<context of {self._known.path or 'the session'}>"
@@ -63,6 +66,8 @@ class StageContext(msgspec.Struct, eq=False):
         """Write when the stage completes. Raises PathError at once when the path cannot be written."""
         if not is_text(path):
             raise StageError(f"{path!a} is no context path")
+        if self.steps is not None:
+            self.steps.refuse(f"set {path!r}")
         value = plain(value, "the value for", path)
         if "." in path or path == "payload":
             self._frame().fork().write(path, value)

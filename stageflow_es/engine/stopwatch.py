@@ -6,16 +6,22 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+PATIENCE = 5.0
+"""Seconds for a stage to end, of itself, after its time was over: it may have to clear up."""
+
 
 class Stopwatch:
-    """Calls `expire` once after `limit` seconds of running; None: never."""
+    """Calls `expire` once after `limit` seconds of running, and `overdue` when it was not ended `PATIENCE` after that;
+    None: never."""
 
-    __slots__ = ("_expire", "_handle", "_left", "_pauses", "_since", "expired")
+    __slots__ = ("_expire", "_handle", "_left", "_overdue", "_patience", "_pauses", "_since", "expired")
 
-    def __init__(self, limit: float | None, expire: Callable[[], None]) -> None:
+    def __init__(self, limit: float | None, expire: Callable[[], None], overdue: Callable[[], None]) -> None:
         self.expired = False
         self._left = limit
         self._expire = expire
+        self._overdue = overdue
+        self._patience: asyncio.TimerHandle | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._since = 0.0
         self._pauses = 0
@@ -36,10 +42,13 @@ class Stopwatch:
         """Stop for good: a pause that ends later does not start it again."""
         self.stop()
         self._left = None
+        if self._patience is not None:
+            self._patience.cancel()
 
     def _ring(self) -> None:
         self._handle = None
         self.expired = True
+        self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._overdue)
         self._expire()
 
     @contextmanager

@@ -136,7 +136,8 @@ class BaseStage:
         await self._required("sleep").sleep(seconds)
 
     async def step(self, name: str, function: Callable[..., Awaitable[Any] | Any], *args: Any) -> Any:
-        """The result of `function(*args)`, recorded: a repeated run or a retry gets it without calling again."""
+        """The result of `function(*args)`, recorded: a repeated run or a retry gets it without calling again. For that
+        reason the function may not make durable calls of its own, nor set outputs or the context: StageError."""
 
         async def call(*given: Any) -> Any:
             result = function(*given)

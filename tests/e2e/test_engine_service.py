@@ -65,10 +65,63 @@ async def test_it_serves_is_healthy_and_stops_when_asked(
     assert await asyncio.to_thread(health, nats_server, "one") == 1
 
 
-async def _until_it_takes_commands(server: EmbeddedServer) -> None:
+CLINGING = """
+import asyncio, time
+from contextlib import suppress
+from stageflow_es import BaseStage, register_stage
+
+@register_stage("TakesNoCancelling")
+class TakesNoCancelling(BaseStage):
+    async def run(self):
+        self.emit("begun")
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+@register_stage("BlocksAThread")
+class BlocksAThread(BaseStage):
+    async def run(self):
+        self.emit("begun")
+        await asyncio.to_thread(time.sleep, 120)
+"""
+
+
+@pytest.fixture(params=["TakesNoCancelling", "BlocksAThread"])
+def clinging(
+    nats_server: EmbeddedServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A stage that goes on for ever, and an engine under the stage's name that has it."""
+    stages = tmp_path / "clinging.py"
+    stages.write_text(CLINGING)
+    given = {**settings(nats_server, request.param), "STAGEFLOW_STAGES": str(stages)}
+    process = subprocess.Popen(ENGINE, env=given, stderr=subprocess.PIPE, text=True)
+    yield request.param, process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+async def test_it_stops_when_asked_whatever_a_stage_goes_on_with(
+    nats_server: EmbeddedServer, clinging: tuple[str, subprocess.Popen[str]]
+) -> None:
+    stage, engine = clinging
+    async with connect(nats_server.url, prefix=f"service-{stage}", timeout=30) as client:
+        await _until_it_takes_commands(nats_server, stage)
+        session = await client.start({"entry": "a", "nodes": [{"id": "a", "type": "stage", "stage": stage}]})
+        async for event in session.events():
+            if type(event).__name__ == "StageEvent":
+                break
+        engine.send_signal(signal.SIGTERM)
+        _, said = await asyncio.to_thread(engine.communicate, timeout=30)
+    assert engine.returncode == 0, said
+    assert "Traceback" not in said
+    assert ("left_behind" in said) == (stage == "TakesNoCancelling")
+
+
+async def _until_it_takes_commands(server: EmbeddedServer, name: str = "one") -> None:
     """The first engine of a prefix makes its streams."""
     async with asyncio.timeout(30):
-        while await asyncio.to_thread(health, server, "one"):
+        while await asyncio.to_thread(health, server, name):
             pass
 
 

@@ -1,14 +1,19 @@
-"""What `stageflow up` runs, in this process."""
+"""What `stageflow up` runs, in this process and beside it."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 from asyncio import timeout
 from pathlib import Path
 
 import pytest
 
+from stageflow_es.bus.jetstream import EmbeddedServer
+from stageflow_es.cli import child, projector
+from stageflow_es.cli.child import Child
 from stageflow_es.cli.installation import Installation
 from stageflow_es.engine import engine
 from stageflow_es.errors import OperatorError
@@ -24,3 +29,51 @@ async def test_an_installation_ends_with_its_server_and_says_so(
         async with timeout(20):
             with pytest.raises(OperatorError, match="nats-server has ended"):
                 await installation.wait()
+
+
+async def test_an_installation_ends_with_its_projector_and_says_so(tmp_path: Path) -> None:
+    async with Installation(tmp_path, port=0) as installation:
+        os.kill(installation.projector.pid, signal.SIGKILL)
+        async with timeout(20):
+            with pytest.raises(OperatorError, match="the projector has ended, with exit code -9"):
+                await installation.wait()
+
+
+async def test_a_projector_ends_in_order_when_whoever_started_it_is_gone(
+    nats_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    arguments = [projector.__name__, nats_server.url, "t", str(tmp_path / "p.db")]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.close()
+    async with timeout(20):
+        _, said = await process.communicate()
+    assert process.returncode == projector.OK
+    assert b"Traceback" not in said
+
+
+async def test_a_projector_without_a_server_says_so(tmp_path: Path) -> None:
+    arguments = [projector.__name__, "nats://127.0.0.1:1", "t", str(tmp_path / "p.db")]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with timeout(20):
+        assert process.stderr is not None
+        assert b"projector: cannot connect to NATS at nats://127.0.0.1:1" in await process.stderr.read()
+        assert await process.wait() == projector.OPERATOR
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+async def test_a_child_that_does_not_end_when_it_is_to_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stubborn.py").write_text("import time\nwhile True:\n    time.sleep(60)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(child, "STOP_WITHIN", 0.05)
+    stubborn = await Child.start("stubborn one", "stubborn")
+    await stubborn.stop()
+    with pytest.raises(OperatorError, match="the stubborn one has ended, with exit code -9"):
+        await stubborn.wait()

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from services.priority import LATER
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
 from stageflow_es.client import Client, SessionInfo
 from stageflow_es.client.queries import NoQueries
 from stageflow_es.engine import Engine
+from stageflow_es.process import LATER
 from tests.e2e.conftest import ASK
 
 ROOT = Path(__file__).parents[2]

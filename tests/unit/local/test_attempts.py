@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
+from contextlib import suppress
+from typing import ClassVar
 
 import pytest
 
 from stageflow_es import BaseStage, Pipeline, Session, SessionFailed, register_stage
+from stageflow_es.engine.stopwatch import PATIENCE
+from stageflow_es.testing import in_virtual_time
 
 from .stages import end, pipeline, stage
 
@@ -24,6 +29,59 @@ class CountsOnItself(BaseStage):
         if self.tries < 3:
             raise RuntimeError("not yet")
         self.set_outputs({"tries": [self.tries, self.attempt]})
+
+
+@register_stage("GoesOnPastItsTimeout")
+class GoesOnPastItsTimeout(BaseStage):
+    """Takes no cancelling for an answer at its first attempt; `late`: what came of the calls it made all the same."""
+
+    timeout = 10
+    retries = 1
+    late: ClassVar[list[str]] = []
+
+    async def run(self) -> None:
+        if self.attempt == 2:
+            self.set_outputs({"value": 2})
+            return await self.sleep(3600)
+        for _ in range(40):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+        try:
+            self.set_outputs({"value": 1})
+            self.emit("late")
+        except asyncio.CancelledError:
+            self.late.append("cancelled")
+
+
+@register_stage("ClearsUpAfterItsTimeout")
+class ClearsUpAfterItsTimeout(BaseStage):
+    timeout = 10
+
+    async def run(self) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(PATIENCE - 1)
+            self.emit("cleared")
+
+
+@in_virtual_time
+async def test_a_stage_that_does_not_end_at_its_timeout_is_left_behind_and_what_it_does_then_does_not_count() -> None:
+    GoesOnPastItsTimeout.late.clear()
+    session = Session("s", pipeline(stage("a", "GoesOnPastItsTimeout", outputs={"value": "v"}), end("v")))
+    result = await session.run()
+    times = {event.type: event.timestamp for event in result.history}
+    assert (times["stage_timeout"] - times["session_started"]).total_seconds() == 10 + PATIENCE
+    assert result.artifacts == {"v": 2}
+    assert "late" not in times
+    assert GoesOnPastItsTimeout.late == ["cancelled"]
+
+
+@in_virtual_time
+async def test_a_stage_may_clear_up_after_its_timeout() -> None:
+    session = Session("s", pipeline(stage("a", "ClearsUpAfterItsTimeout", fallback="end"), end()))
+    history = [event.type for event in (await session.run()).history]
+    assert history.index("cleared") < history.index("stage_timeout")
 
 
 async def test_what_an_attempt_leaves_on_the_stage_the_next_one_finds() -> None:

@@ -54,6 +54,13 @@ DEEDS: dict[str, tuple[Callable[[BaseStage], Any], str]] = {
     "a sleep a list long": (lambda s: s.sleep([1]), "must be a number of seconds"),  # type: ignore[arg-type]
     "a context path that is no text": (lambda s: s.session.context.set(5, 1), "5 is no context path"),
     "a context path of half a character": (lambda s: s.session.context.set(HALF, 1), "is no context path"),
+    "an event inside a step": (lambda s: s.step("a", lambda: s.emit("x")), "cannot emit 'x' inside its step 'a'"),
+    "a step inside a step": (lambda s: s.step("a", lambda: s.step("b", int)), "cannot step 'b' inside its step 'a'"),
+    "a wait inside a step": (lambda s: s.step("a", lambda: s.wait_input("x")), "cannot wait 'x' inside its step 'a'"),
+    "a sleep inside a step": (lambda s: s.step("a", lambda: s.sleep(1)), "cannot sleep inside its step 'a'"),
+    "an output inside a step": (lambda s: s.step("a", lambda: s.set_outputs({"v": 1})), "cannot set 'v' inside its"),
+    "the context inside a step": (lambda s: s.step("a", lambda: s.session.context.set("v", 1)), "cannot set 'v' in"),
+    "a call of a task begun in a step": (lambda s: s.step("a", lambda: asyncio.gather(s.sleep(1))), "cannot sleep in"),
     "a context path of many parts": (lambda s: s.session.context.set(".".join("a" * 99), 1), "32 is the most"),
 }
 

@@ -57,6 +57,28 @@ class ThreadBlocksOn(BaseStage):
         self.after.append("emitted")
 
 
+@register_stage("ThreadBlocksAtFirst")
+class ThreadBlocksAtFirst(BaseStage):
+    """Its first attempt blocks until the second lets it go on, and waits for its end."""
+
+    blocking = True
+    timeout = 0.1
+    retries = 1
+    release: ClassVar[threading.Event] = threading.Event()
+    first: ClassVar[list[threading.Thread]] = []
+
+    async def run(self) -> None:
+        if self.attempt == 1:
+            self.first.append(threading.current_thread())
+            self.release.wait()
+            self.set_outputs({"late": True})
+            self.emit("late")
+        else:
+            self.release.set()
+            await gone(self.first[-1])
+            self.set_outputs({"value": 2})
+
+
 @register_stage("ThreadUsesSession")
 class ThreadUsesSession(BaseStage):
     blocking = True
@@ -138,6 +160,14 @@ async def test_a_thread_that_cannot_be_interrupted_is_left_behind_and_its_next_c
     ThreadBlocksOn.release.set()
     await gone(ThreadBlocksOn.threads[-1])
     assert ThreadBlocksOn.after == ["cancelled"]
+    assert "late" not in [event.type for event in result.history]
+
+
+async def test_what_a_thread_left_behind_does_is_not_taken_for_the_next_attempts() -> None:
+    outputs = {"late": "late", "value": "value"}
+    session = Session("s", pipeline(stage("t", "ThreadBlocksAtFirst", outputs=outputs), end("late", "value")))
+    result = await session.run()
+    assert result.artifacts == {"late": None, "value": 2}
     assert "late" not in [event.type for event in result.history]
 
 
