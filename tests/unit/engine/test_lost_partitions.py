@@ -12,6 +12,7 @@ import pytest
 from stageflow_es.bus.memory import MemoryBus
 from stageflow_es.engine import Engine, EngineSettings
 from stageflow_es.engine.ports import Checkpoint, Unanswered
+from stageflow_es.errors import OperatorError
 from stageflow_es.stages import BaseStage
 
 PIPELINE = {
@@ -113,3 +114,18 @@ async def test_a_partition_that_is_lost_leaves_no_reader_open(bus: MemoryBus, mo
     assert closed == opened[:2]
     await one.stop()
     assert closed == opened
+
+
+@pytest.mark.parametrize("which", ["commands_created", "timers_created"])
+async def test_a_partition_whose_checkpoint_is_of_other_logs_is_not_worked_on_and_the_operator_is_told_what_to_do(
+    bus: MemoryBus, which: str
+) -> None:
+    created = {"commands_created": "memory", "timers_created": "memory", which: "earlier"}
+    await bus.checkpoints.write(0, 0, Checkpoint(**created, commands=7, fires=7))
+    await bus.publish("start", "s", START)
+    one = engine(bus)
+    with pytest.raises(OperatorError, match=r"partition 0: .* deleted and made again; restore them from a backup"):
+        await one.start()
+    await one.stop()
+    _, checkpoint = await bus.checkpoints.read(0)
+    assert checkpoint == Checkpoint(**created, commands=7, fires=7)
