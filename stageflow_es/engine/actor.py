@@ -214,6 +214,7 @@ class Actor:
         mark = self._posted
         state = await self.host.load(self.session, self.least)
         self._loaded_at = mark
+        self._debts.loaded(state)
         self.least = max(self.least, state.n)
         if isinstance(head, BusItem) and self._after_crash:
             self._recovered = self._recovered or head.bus_command.seq <= state.last_command

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING
 
 from stageflow_es.engine.inbox import FireItem
@@ -23,13 +24,20 @@ if TYPE_CHECKING:
 
 
 class Debts:
-    """The debts of one actor's session. `local` are timers too short for the bus, kept on the event loop."""
+    """The debts of one actor's session. `local` are timers too short for the bus, kept on the event loop. Only who has
+    set a timer keeps it there, unless there is no bus: when one is due that was read from the log the bus says, for
+    another engine's clock may have set it, and a clock that is wrong for a moment would end a wait of weeks."""
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self._set: dict[str, bool] = {}
         self._rejected = 0
+        self._read = 0
         self.local: dict[str, asyncio.TimerHandle] = {}
+
+    def loaded(self, state: State) -> None:
+        """The state was read from the log."""
+        self._read = state.n
 
     def owes_rejection(self, state: State) -> bool:
         """Whether the last event refused a command whose rejection this actor has not seen acknowledged."""
@@ -64,7 +72,8 @@ class Debts:
         host = self._actor.host
         due = datetime.fromisoformat(timer.due)
         left = (due - host.now()).total_seconds()
-        near = left < host.settings.local_timers
+        within = host.settings.local_timers
+        near = left < within and (timer.n > self._read or within == inf)
         if near:
             loop = asyncio.get_running_loop()
             self.local[name] = loop.call_later(max(left, 0), self._fire, name)

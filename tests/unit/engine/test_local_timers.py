@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -15,6 +16,26 @@ from tests.e2e.conftest import pipeline
 from tests.faults.test_lapsed import until_recorded
 
 
+class Clock:
+    """That of the bus, and so much ahead."""
+
+    def __init__(self, bus: MemoryBus, ahead: timedelta) -> None:
+        self._bus, self._ahead = bus, ahead
+
+    def now(self) -> datetime:
+        return self._bus.now() + self._ahead
+
+
+class SleepsLong(BaseStage):
+    """Sleeps an hour."""
+
+    stage_name = "SleepsLong"
+
+    async def run(self) -> None:
+        await self.sleep(3600)
+        self.set_outputs({"answer": 1})
+
+
 class Dozing(BaseStage):
     """Sleeps a moment."""
 
@@ -23,6 +44,36 @@ class Dozing(BaseStage):
     async def run(self) -> None:
         await self.sleep(0.05)
         self.set_outputs({"answer": 1})
+
+
+async def test_a_clock_that_goes_ahead_ends_no_sleep_that_another_engine_began() -> None:
+    bus = MemoryBus(1)
+
+    async def engine(ahead: timedelta) -> Engine:
+        running = Engine(
+            bus, stages={"SleepsLong": SleepsLong}, clock=Clock(bus, ahead), settings=EngineSettings(park_after=0)
+        )
+        await running.start()
+        return running
+
+    async def rests(running: Engine) -> None:
+        async with asyncio.timeout(10):
+            while any(held.partition.host.actors for held in running._held.values()):
+                await asyncio.sleep(0.002)
+
+    first = await engine(timedelta())
+    await bus.publish("start", "s", msgspec.json.encode({"pipeline": pipeline("SleepsLong")}))
+    await until_recorded(bus, ev.TimerSet)
+    await rests(first)
+    await first.stop()
+    second = await engine(timedelta(hours=2))
+    await bus.publish("input", "s", msgspec.json.encode({"type": "hello", "payload": {}}))
+    await until_recorded(bus, ev.UserInput)
+    await rests(second)
+    assert not [stored for stored in await bus.events.read("s") if isinstance(ev.decode(stored.data), ev.TimerFired)]
+    bus.advance(bus.now() + timedelta(hours=1))
+    await until_recorded(bus, ev.SessionCompleted)
+    await second.stop()
 
 
 @pytest.mark.parametrize("near", [1.0, 0.0], ids=["near", "on the bus"])
