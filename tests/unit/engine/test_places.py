@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,15 @@ class Holds(BaseStage):
 
     async def run(self) -> None:
         await asyncio.Event().wait()
+
+
+class Ends(BaseStage):
+    """Ends in a moment."""
+
+    stage_name = "Ends"
+
+    async def run(self) -> None:
+        await asyncio.sleep(0)
 
 
 class Rests(BaseStage):
@@ -59,4 +69,36 @@ async def test_a_session_woken_by_its_input_or_its_timer_waits_for_no_place(kept
     await bus.publish("input", "s", b'{"type": "go"}')
     await until_recorded(bus, ev.SessionCompleted)
     assert engine.places.taken == 1
+    await engine.stop()
+
+
+async def test_a_place_that_comes_free_while_a_session_that_waits_for_it_answers_a_command_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus = MemoryBus(1)
+    engine = Engine(bus, name="one", stages={"Holds": Holds, "Ends": Ends}, settings=EngineSettings(max_running=1))
+    await engine.start()
+    append, answers, answered = bus.events.append, asyncio.Event(), asyncio.Event()
+
+    async def slowly(session: str, events: Sequence[bytes], last: int) -> int:
+        if session == "s" and last > 0:
+            answers.set()
+            await answered.wait()
+        return await append(session, events, last)
+
+    monkeypatch.setattr(bus.events, "append", slowly)
+    async with asyncio.timeout(10):
+        await bus.publish("start", "holds", start("Holds"))
+        while not engine.places.taken:
+            await asyncio.sleep(0.005)
+        await bus.publish("start", "s", start("Ends"))
+        while "s" not in engine._held[0].partition.host.turns:
+            await asyncio.sleep(0.005)
+        await bus.publish("start", "s", start("Ends"))
+        await answers.wait()
+        await bus.publish("control", "holds", b'{"action": "stop"}')
+        while engine.places.queued:
+            await asyncio.sleep(0.005)
+    answered.set()
+    await until_recorded(bus, ev.SessionCompleted)
     await engine.stop()
