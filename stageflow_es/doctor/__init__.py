@@ -9,10 +9,11 @@ to be asked for). What it may not see is a finding too. No question waits for ev
 
 - `finding`     one thing found: how bad it is, what it means, what to do
 - `patient`     what is examined, and questions to it that come to an end
-- `server`      version, JetStream, limits, clock; `syncing` is about when writes reach the disk
+- `server`      version, JetStream, limits; `syncing` is about when writes reach the disk
 - `insight`     what only the monitoring port or the system account shows
 - `streams`     the streams' configurations, copies and room; `fullness` is how full something is
 - `rights`      what this user may do, tried without doing it
+- `clocks`      whether this machine's and the engines' agree with the server's
 - `engines`     engines alive and the partitions they hold; `backlog` is what they have not done yet
 - `projection`  the query service
 - `examination` all of it, in order, within bounds

@@ -54,8 +54,8 @@ async def partitions(patient: Patient) -> list[Held]:
 
 
 async def _held(patient: Patient, number: int) -> Held:
-    lease = await _key(patient, f"lease.{number}")
-    kept = await _key(patient, f"checkpoint.{number}")
+    lease = await entry(patient, f"lease.{number}")
+    kept = await entry(patient, f"checkpoint.{number}")
     fields: dict[str, object] = {}
     if lease is not None:
         fields |= {"owner": _engine(lease.data), "renewed": lease.at, "term": lease.term}
@@ -68,7 +68,8 @@ async def _held(patient: Patient, number: int) -> Held:
     return Held(number=number, **fields)  # type: ignore[arg-type]
 
 
-async def _key(patient: Patient, key: str) -> Kept | None:
+async def entry(patient: Patient, key: str) -> Kept | None:
+    """What the engines' bucket has under a key. Raises Unseen."""
     bucket = patient.names.engines
     found = await patient.stored(f"KV_{bucket}", {"last_by_subj": f"$KV.{bucket}.{key}"})
     return None if found is None or found.marker else found
@@ -94,17 +95,17 @@ async def engines(patient: Patient) -> list[Finding]:
         if one.owner is not None:
             owners[one.owner] = owners.get(one.owner, 0) + 1
     free = [one for one in held if one.owner is None]
-    members = await _members(patient)
-    findings = [_alive(owners, sorted(members.keys() - owners.keys()), len(held))] if owners else []
+    alive = await members(patient)
+    findings = [_alive(owners, sorted(alive.keys() - owners.keys()), len(held))] if owners else []
     findings += _silent(held, await _clock(patient))
-    findings += _releases(members)
-    findings += [_lacking(name, one.lacking) for name, one in members.items() if one.lacking]
+    findings += _releases(alive)
+    findings += [_lacking(name, one.lacking) for name, one in alive.items() if one.lacking]
     if free:
         findings.append(_unowned(free, owners))
     return findings + [_unread(one) for one in held if one.unread]
 
 
-async def _members(patient: Patient) -> dict[str, Vitals]:
+async def members(patient: Patient) -> dict[str, Vitals]:
     """The engines alive, and how they do."""
     try:
         return await JetStreamLeases(patient.link, BusSettings(prefix=patient.names.prefix)).members()

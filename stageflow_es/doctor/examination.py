@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from stageflow_es.client import Client
-from stageflow_es.doctor import backlog, engines, projection, rights, server, streams, syncing
+from stageflow_es.doctor import backlog, clocks, engines, projection, rights, server, streams, syncing
 from stageflow_es.doctor.finding import Finding
 from stageflow_es.doctor.insight import Insight
 from stageflow_es.doctor.patient import Patient, unseen
@@ -38,7 +38,7 @@ async def examine(
         ("replicas", streams.copies),
         ("message size", server.sizes),
         ("room", streams.room),
-        ("clock", server.clock),
+        ("clock", clocks.clocks),
         ("permissions", lambda patient: rights.rights(patient, role)),
         ("engines", engines.engines),
         ("backlog", backlog.backlog),

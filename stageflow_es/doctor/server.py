@@ -1,8 +1,7 @@
-"""The server: its version, JetStream and its limits, and its clock."""
+"""The server: its version, JetStream and its limits."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from stageflow_es.bus.jetstream.layout import ENVELOPE
@@ -12,8 +11,6 @@ from stageflow_es.doctor.finding import Finding, Severity
 from stageflow_es.doctor.fullness import fullness, size
 from stageflow_es.doctor.patient import Patient, Unseen, unseen
 
-SKEW = 2.0
-"""Seconds between two clocks that are worth a word."""
 _LIMITS = {
     "max_streams": "streams",
     "max_consumers": "consumers",
@@ -113,27 +110,3 @@ async def sizes(patient: Patient) -> list[Finding]:
         return [Finding(severity="error", about="message size", says=says, means="no session fits into it", do=do)]
     means = f"a command may have {size(largest - ENVELOPE)}, an event {size(largest)}"
     return [Finding(severity="ok", about="message size", says=says, means=means)]
-
-
-async def clock(patient: Patient) -> list[Finding]:
-    """Whether this machine's clock and the server's agree."""
-    began = datetime.now(UTC)
-    try:
-        told = (await patient.api(f"STREAM.INFO.{patient.names.events}")).get("ts")
-    except (ApiError, Unseen):
-        return []
-    if told is None:
-        return []
-    here = began + (datetime.now(UTC) - began) / 2
-    skew = (datetime.fromisoformat(told) - here).total_seconds()
-    if abs(skew) <= SKEW:
-        return [Finding(severity="ok", about="clock", says=f"this machine and the server agree to {abs(skew):.2f} s")]
-    return [
-        Finding(
-            severity="warning",
-            about="clock",
-            says=f"the server's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's",
-            means="an engine sets its timers by its own clock, and the server fires them by its own",
-            do="keep the clocks of servers and engines in step (NTP)",
-        )
-    ]

@@ -193,6 +193,7 @@ class Engine:
             lacking=dict(lacking.most_common(LISTED)),
             release=RELEASE,
             history_version=HISTORY_VERSION,
+            clock=self.clock.now(),
         )
 
     async def _balance(self, member: Member) -> None:

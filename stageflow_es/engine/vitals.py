@@ -6,6 +6,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from itertools import accumulate
 
 import msgspec
@@ -47,7 +48,8 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     """An engine at one moment: partitions it holds, sessions it has in memory, those whose stages run, and those that
     wait for a place to run; commands and fires of timers it has read and not dealt with yet; what it made durable; and
     stages it has not got, each with the number of sessions that stand still for it. `release`: the version of this
-    program that it runs; empty for one that does not say. `history_version`: the latest histories it can fold."""
+    program that it runs; empty for one that does not say. `history_version`: the latest histories it can fold. `clock`:
+    what its clock showed; None for one that does not say."""
 
     partitions: int = 0
     sessions: int = 0
@@ -58,6 +60,7 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     lacking: dict[str, int] = {}
     release: str = ""
     history_version: int = 1
+    clock: datetime | None = None
 
 
 class Tally:

@@ -24,13 +24,15 @@ from stageflow_es.projection.folding import Change, Live
 from stageflow_es.projection.gathering import BATCH, Gathering
 from stageflow_es.projection.recent import Recent
 from stageflow_es.projection.rows import BROKEN
-from stageflow_es.projection.store import Checkpoint, Kept, Store
+from stageflow_es.projection.store import Checkpoint, Kept, Overtaken, Store
 from stageflow_es.session.events import SessionStarted, decode
 
 log = logger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 DEFINITION_WITHIN = 30.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the file while there is nothing to write."""
 AT_ONCE = 64
 """Sessions folded before others in the process get their turn."""
 IMAGES = 64 * 1024 * 1024
@@ -56,6 +58,7 @@ class Projector:
         self._store = store
         self._batch = batch
         self._recent = Recent(REMEMBERED)
+        self._looked = 0.0
         self._stopping = False
         self._moved = asyncio.Condition()
 
@@ -126,15 +129,27 @@ class Projector:
                 if writing is not None:
                     await writing
                     writing = None
-                if events:
-                    changes = await self._fold(events)
-                    gathering.limit = min(self._next_limit(len(events), changes), GROWTH * gathering.limit)
-                    before, position = position, replace(position, created=created, seq=events[-1].seq)
-                    writing = asyncio.create_task(self._write(changes, before, position))
-                    del events, changes  # what is written is not to be held while the next ones are folded
+                if not events:
+                    await self._look(position)
+                    continue
+                changes = await self._fold(events)
+                gathering.limit = min(self._next_limit(len(events), changes), GROWTH * gathering.limit)
+                before, position = position, replace(position, created=created, seq=events[-1].seq)
+                writing = asyncio.create_task(self._write(changes, before, position))
+                del events, changes  # what is written is not to be held while the next ones are folded
         finally:
             if writing is not None:
                 await writing
+
+    async def _look(self, position: Checkpoint) -> None:
+        """While nothing happens, look now and then whether the file is still the one that was written. Raises Overtaken
+        when it is not: whoever removes a projection wants it anew, and not at the next event."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        if await self._store.checkpoint() != position:
+            raise Overtaken("the file was replaced, or another projector has moved its checkpoint")
 
     def _next_limit(self, events: int, changes: Sequence[Change]) -> int:
         size = sum([len(change.image) for change in changes if change.image is not None])

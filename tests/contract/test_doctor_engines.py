@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
 from stageflow_es import __version__
 from stageflow_es.bus.jetstream import EmbeddedServer, JetStreamBus
-from stageflow_es.doctor import backlog
+from stageflow_es.doctor import Finding, backlog
 from stageflow_es.engine import Engine
+from stageflow_es.engine.clock import Clock
 from stageflow_es.engine.ports import Member
 from stageflow_es.engine.vitals import Vitals
 from stageflow_es.session import HISTORY_VERSION
@@ -24,11 +25,24 @@ from .conftest import settings
 from .examining import about, examined, one, until
 
 
+class Wrong:
+    """A clock that is so far ahead."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        self._ahead = ahead
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+
 @asynccontextmanager
 async def engine_on(
-    bus: JetStreamBus, name: str = "e", stages: Mapping[str, type[BaseStage]] | None = None
+    bus: JetStreamBus,
+    name: str = "e",
+    stages: Mapping[str, type[BaseStage]] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Engine]:
-    engine = Engine(bus, name=name, stages=stages or {})
+    engine = Engine(bus, name=name, stages=stages or {}, clock=clock)
     await engine.start()
     try:
         yield engine
@@ -77,6 +91,23 @@ async def test_an_engine_that_died_is_said_to_be_silent_and_then_gone(nats_serve
     assert silent[0].severity == "warning"
     assert gone[-1].says == "none is alive; dead had them and did not hand them over"
     await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("hours", "off", "comes"), [(2, "s ahead of the server's", "late"), (-2, "s behind the server's", "early")]
+)
+async def test_an_engine_whose_clock_is_wrong_is_named(
+    jetstream: JetStreamBus, nats_server: EmbeddedServer, hours: int, off: str, comes: str
+) -> None:
+    def told(found: list[Finding]) -> list[Finding]:
+        return [one for one in found if "its clock" in one.says]
+
+    url, prefix = nats_server.url, jetstream.names.prefix
+    async with engine_on(jetstream, "right"), engine_on(jetstream, "wrong", clock=Wrong(timedelta(hours=hours))):
+        finding = one(told(await until(url, prefix, lambda found: bool(told(found)))), "engine wrong")
+    assert finding.severity == "warning"
+    assert finding.says.endswith(off)
+    assert comes in finding.means
 
 
 async def test_an_engine_without_a_stage_its_sessions_have_come_to_says_so(

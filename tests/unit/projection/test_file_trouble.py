@@ -14,6 +14,7 @@ import pytest
 from stageflow_es.errors import OperatorError
 from stageflow_es.projection import Damaged, Outdated, Projector, Reader, Store, Unavailable, rebuild
 from stageflow_es.projection.feed import FeedReader
+from stageflow_es.projection.store import Checkpoint
 from tests.unit.projection.worlds import World, begin, row, rows, session
 
 
@@ -139,6 +140,43 @@ async def test_a_file_that_is_removed_is_made_anew_from_all_events(world: World)
             await asyncio.sleep(0)
         await projector.caught_up(6)
     assert len(rows(world.path)["sessions"]) == 6
+
+
+async def test_a_file_that_is_removed_while_nothing_happens_is_made_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stageflow_es.projection.gathering.IDLE", 0.001)
+    monkeypatch.setattr("stageflow_es.projection.projector.LOOK_EVERY", 0.0)
+    await world.mingle([session(f"s{number}", begin()) for number in range(5)])
+    async with world.projecting() as projector:
+        await projector.caught_up(5)
+        _remove(world.path)
+        while projector.position.seq:
+            await asyncio.sleep(0)
+        await projector.caught_up(5)
+    assert len(rows(world.path)["sessions"]) == 5
+
+
+async def test_a_projector_with_nothing_to_do_goes_on_from_its_own_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stageflow_es.projection.gathering.IDLE", 0.001)
+    monkeypatch.setattr("stageflow_es.projection.projector.LOOK_EVERY", 0.0)
+    store, looked = Store(world.path), asyncio.Event()
+    checkpoint = store.checkpoint
+
+    async def looking() -> Checkpoint:
+        if projector.position.seq:
+            looked.set()
+        return await checkpoint()
+
+    monkeypatch.setattr(store, "checkpoint", looking)
+    await world.mingle([session("one", begin())])
+    async with world.projecting(store=store) as projector:
+        await looked.wait()
+        await world.mingle([session("two", begin())])
+        await projector.caught_up(2)
+        assert projector.problem is None
 
 
 async def test_a_reader_follows_a_replaced_file_and_never_makes_one(world: World) -> None:
