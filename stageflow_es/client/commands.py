@@ -28,7 +28,7 @@ from stageflow_es.session.ids import is_session_id, not_an_id
 from stageflow_es.session.wire import Rejection, parse_command
 
 LOOK_AFTER = 1.0
-"""Seconds of silence after which what is stored is read."""
+"""Seconds without the answer after which what is stored is read, however much else is heard of the session."""
 SEND_ATTEMPTS = 3
 REFUSALS = frozenset({"command_rejected", "input_rejected", "skip_denied"})
 _MAY_BE_KEPT = "It may be kept all the same; sent again under its id it counts once"
@@ -169,26 +169,40 @@ class _Watch:
         seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
+        look = loop.time() + LOOK_AFTER
         while True:
-            while self._heard:
-                rejected, data = self._heard.popleft()
-                if rejected:
-                    _refusal(data, seq)
-                elif answer := _acceptance(data, seq, key):
-                    return answer
-            self._stirred.clear()
-            silence = loop.call_later(min(LOOK_AFTER, deadline - loop.time()), self._stirred.set)
-            try:
-                await self._stirred.wait()
-            finally:
-                silence.cancel()
-            if self._heard:
+            await self._stir(min(look, deadline))
+            if answer := self._told(seq, key):
+                return answer
+            if loop.time() < min(look, deadline):
                 continue
             async with asyncio.timeout_at(deadline):
                 if answer := await self._stored(seq, key):
                     return answer
+            look = loop.time() + LOOK_AFTER
             if self._link.client.is_closed:
                 raise OperatorError(f"the connection was closed. The command is kept (number {seq})")
+
+    async def _stir(self, until: float) -> None:
+        """Wait until something is heard, or until then."""
+        if self._heard:
+            return
+        self._stirred.clear()
+        patience = asyncio.get_running_loop().call_at(until, self._stirred.set)
+        try:
+            await self._stirred.wait()
+        finally:
+            patience.cancel()
+
+    def _told(self, seq: int, key: str) -> _Answer | None:
+        """The answer, if it was heard. Raises CommandRejected when it was, and says no."""
+        while self._heard:
+            rejected, data = self._heard.popleft()
+            if rejected:
+                _refusal(data, seq)
+            elif answer := _acceptance(data, seq, key):
+                return answer
+        return None
 
     async def _stored(self, seq: int, key: str) -> _Answer | None:
         """The answer, if the history has it. Raises CommandRejected when the rejections have it."""

@@ -13,6 +13,7 @@ from stageflow_es.bus.jetstream.link import ApiError
 from stageflow_es.client import Client, Outcome, commands, connect
 from stageflow_es.client.commands import SEND_ATTEMPTS
 from stageflow_es.client.follow import UnknownEvent, decode
+from stageflow_es.client.hearing import Take
 from stageflow_es.client.queries import QueryRefused
 from stageflow_es.engine import Engine
 from stageflow_es.engine.ports import Unanswered
@@ -222,6 +223,30 @@ async def test_an_answer_that_was_not_heard_is_read(client: Client, monkeypatch:
             await client.session("nobody").stop()
     await session.input("answer", 1)
     assert (await session.result(timeout=20)).artifacts == {"answer": 1}
+
+
+async def test_an_answer_that_was_not_heard_is_read_also_while_other_things_are_heard_without_a_pause(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "LOOK_AFTER", 0.2)
+    session = await client.start(ASK, session="once", id="once-1")
+    stored = client.journal(session.id)
+    other = (await stored.read())[-1].data.replace(b"once-1", b"other")
+    begin, loop = client._hearing.begin, asyncio.get_running_loop()
+    talking: list[asyncio.TimerHandle] = []
+
+    async def of_a_session_that_talks(id: str, take: Take) -> None:
+        def talk() -> None:
+            take(False, other)
+            talking[:] = [loop.call_later(0.02, talk)]
+
+        await begin(id, take)
+        talk()
+
+    monkeypatch.setattr(client._hearing, "begin", of_a_session_that_talks)
+    client.timeout = 5
+    assert (await client.start(ASK, session="once", id="once-1")).id == session.id
+    talking[0].cancel()
 
 
 async def test_when_one_of_many_starts_fails_no_more_are_sent(client: Client) -> None:
