@@ -170,11 +170,12 @@ class Projector:
         by_session: defaultdict[str, list[FeedEvent]] = defaultdict(list)
         for event in events:
             by_session[event.session].append(event)
-        unknown = [session for session in by_session if session not in self._recent]
+        known = {session: self._recent.take(session) for session in by_session}  # before one puts another out
+        unknown = [session for session, live in known.items() if live is None]
         kept = await self._store.load(unknown) if unknown else {}
         changes = []
         for number, (session, news) in enumerate(by_session.items()):
-            live = self._recent.take(session) or await self._recall(session, kept.get(session), news[0])
+            live = known.pop(session) or await self._recall(session, kept.get(session), news[0])
             change = live.fold(news)
             if change is not None:
                 changes.append(change)

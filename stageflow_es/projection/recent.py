@@ -16,9 +16,6 @@ class Recent:
         self._bytes = 0
         self._kept: OrderedDict[str, tuple[Live, int]] = OrderedDict()
 
-    def __contains__(self, session: str) -> bool:
-        return session in self._kept
-
     def take(self, session: str) -> Live | None:
         """The session, taken out; None: it is not here."""
         live, size = self._kept.pop(session, (None, 0))

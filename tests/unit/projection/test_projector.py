@@ -76,6 +76,17 @@ async def test_the_batches_make_no_difference_to_a_single_byte(world: World, bat
     assert rows(world.directory / "other.db") == rows(world.path)
 
 
+@pytest.mark.parametrize("remembered", [1, 2_000, 5_000])
+async def test_sessions_that_push_each_other_out_of_memory_make_no_difference_to_a_single_byte(
+    world: World, monkeypatch: pytest.MonkeyPatch, remembered: int
+) -> None:
+    await world.mingle(many())
+    await world.project()
+    monkeypatch.setattr("stageflow_es.projection.projector.REMEMBERED", remembered)
+    await world.project(world.directory / "other.db", batch=7)
+    assert rows(world.directory / "other.db") == rows(world.path)
+
+
 async def test_restarts_make_no_difference_to_a_single_byte(world: World) -> None:
     scenarios, chance = many(), random.Random(4)
     await world.mingle(scenarios)
