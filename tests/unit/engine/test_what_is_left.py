@@ -63,3 +63,18 @@ async def test_nothing_is_left_of_a_session_not_even_garbage(pipeline: dict[str,
         while len(kept()) > before:
             await asyncio.sleep(0.05)
     await engine.stop()
+
+
+async def test_nothing_is_left_of_a_session_that_is_stopped_while_it_waits() -> None:
+    bus = MemoryBus(1)
+    engine = Engine(bus, stages={**get_stages(), **STAGES}, settings=EngineSettings(park_after=3600))
+    await engine.start()
+    before = len(kept())
+    await bus.publish("start", "s", msgspec.json.encode({"pipeline": ASK}))
+    async with asyncio.timeout(10):
+        while not any(isinstance(one, StageRun) and one in engine.waiting for one in kept()):
+            await asyncio.sleep(0.01)
+        await bus.publish("control", "s", msgspec.json.encode({"action": "stop"}))
+        while len(kept()) > before:
+            await asyncio.sleep(0.05)
+    await engine.stop()

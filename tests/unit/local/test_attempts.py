@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from stageflow_es import BaseStage, Pipeline, Session, SessionFailed, register_stage
 from stageflow_es.engine.stopwatch import PATIENCE
@@ -77,11 +78,59 @@ async def test_a_stage_that_does_not_end_at_its_timeout_is_left_behind_and_what_
     assert GoesOnPastItsTimeout.late == ["cancelled"]
 
 
+@register_stage("RecordsWhileItClearsUp")
+class RecordsWhileItClearsUp(BaseStage):
+    timeout = 1
+
+    async def run(self) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await self.step("undo", int)
+            await asyncio.sleep(PATIENCE - 1)
+            self.emit("cleared")
+
+
+@register_stage("RecordsNothing")
+class RecordsNothing(BaseStage):
+    timeout = 10
+
+    async def run(self) -> None:
+        await asyncio.sleep(1)
+
+
+@register_stage("RecordsNowAndThen")
+class RecordsNowAndThen(BaseStage):
+    timeout = 10
+
+    async def run(self) -> None:
+        for number in range(9):
+            await asyncio.sleep(4)
+            await self.step(f"step {number}", int)
+
+
 @in_virtual_time
-async def test_a_stage_may_clear_up_after_its_timeout() -> None:
-    session = Session("s", pipeline(stage("a", "ClearsUpAfterItsTimeout", fallback="end"), end()))
+@pytest.mark.parametrize("name", ["ClearsUpAfterItsTimeout", "RecordsWhileItClearsUp"])
+async def test_a_stage_may_clear_up_after_its_timeout(name: str) -> None:
+    session = Session("s", pipeline(stage("a", name, fallback="end"), end()))
     history = [event.type for event in (await session.run()).history]
     assert history.index("cleared") < history.index("stage_timeout")
+
+
+@in_virtual_time
+@pytest.mark.parametrize("name", ["ClearsUpAfterItsTimeout", "RecordsNothing"])
+async def test_a_stage_that_has_ended_is_not_said_later_to_go_on(name: str) -> None:
+    with capture_logs() as logs:
+        await Session("s", pipeline(stage("a", name, fallback="end"), end())).run()
+        await asyncio.sleep(60)
+    assert "stage_does_not_end" not in [line["event"] for line in logs]
+
+
+@in_virtual_time
+async def test_a_timeout_bounds_all_the_time_a_stage_runs_whatever_it_records_meanwhile() -> None:
+    session = Session("s", pipeline(stage("a", "RecordsNowAndThen", fallback="end"), end()))
+    times = {event.type: event.timestamp for event in (await session.run()).history}
+    assert (times["stage_timeout"] - times["session_started"]).total_seconds() == pytest.approx(10, abs=0.1)
 
 
 async def test_what_an_attempt_leaves_on_the_stage_the_next_one_finds() -> None:

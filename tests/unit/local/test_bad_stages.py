@@ -40,6 +40,7 @@ DEEDS: dict[str, tuple[Callable[[BaseStage], Any], str]] = {
     "outputs that are no object": (lambda s: s.set_outputs([1]), "has no attribute 'items'"),  # type: ignore[arg-type]
     "an error that says half a character": (lambda s: fail_with(ValueError(f"bad {HALF}")), r"bad \\ud800"),
     "an error that closes coroutines": (lambda s: fail_with(GeneratorExit("closed")), "closed"),
+    "an error that says it was cancelled": (lambda s: fail_with(asyncio.CancelledError()), "was cancelled from inside"),
     "an error that is no Exception": (lambda s: fail_with(Odd("odd")), "odd"),
     "an event without a text for its name": (lambda s: s.emit(5), "cannot emit 5"),  # type: ignore[arg-type]
     "an event named half a character": (lambda s: s.emit(HALF), "is no text"),
@@ -91,6 +92,19 @@ async def test_a_stage_that_does_badly_fails_and_says_why(deed: str, name: str) 
 
 
 SECONDS = {"long": 1e300, "endless": float("inf"), "huge": 10**300, "none": 0, "less": -5, "least": -float("inf")}
+
+
+@register_stage("InterruptsInThread")
+class InterruptsInThread(BaseStage):
+    blocking = True
+
+    async def run(self) -> None:
+        raise KeyboardInterrupt
+
+
+async def test_a_thread_that_raises_a_keyboard_interrupt_ends_nothing_but_its_stage() -> None:
+    with pytest.raises(SessionFailed, match="the stage raised KeyboardInterrupt"):
+        await asyncio.wait_for(Session("s", pipeline(stage("a", "InterruptsInThread"), end())).run(), 20)
 
 
 @register_stage("WaitsFor")
