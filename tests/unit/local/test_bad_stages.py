@@ -21,6 +21,11 @@ class Odd(BaseException):
     """Not even an Exception."""
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it cannot be said")
+
+
 def nested(levels: int) -> Any:
     value: Any = 1
     for _ in range(levels):
@@ -41,6 +46,7 @@ DEEDS: dict[str, tuple[Callable[[BaseStage], Any], str]] = {
     "an error that says half a character": (lambda s: fail_with(ValueError(f"bad {HALF}")), r"bad \\ud800"),
     "an error that closes coroutines": (lambda s: fail_with(GeneratorExit("closed")), "closed"),
     "an error that says it was cancelled": (lambda s: fail_with(asyncio.CancelledError()), "was cancelled from inside"),
+    "an error that cannot say what it is": (lambda s: fail_with(Mute()), "the error has no text"),
     "an error that is no Exception": (lambda s: fail_with(Odd("odd")), "odd"),
     "an event without a text for its name": (lambda s: s.emit(5), "cannot emit 5"),  # type: ignore[arg-type]
     "an event named half a character": (lambda s: s.emit(HALF), "is no text"),

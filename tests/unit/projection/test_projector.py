@@ -9,11 +9,12 @@ import sqlite3
 from collections.abc import Awaitable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
 
+from stageflow_es.engine.ports import BusError, LogRecreated, Unanswered
 from stageflow_es.errors import OperatorError
 from stageflow_es.pipeline import Pipeline
 from stageflow_es.projection import Projector, Store, Unavailable, rebuild
@@ -294,6 +295,16 @@ async def test_an_archive_mends_a_session_whose_middle_was_purged_before_the_pro
     assert row(world.path, "done")["version"] == done.state.n + 1
 
 
+@pytest.mark.parametrize("batch", [1, 2, 100])
+async def test_an_archive_mends_a_session_whatever_else_of_it_could_not_be_folded(world: World, batch: int) -> None:
+    done = session("done", *FINISHED)
+    begun, _, *rest = done.history
+    await world.append("done", begun, *rest, b"nonsense", b"more", archived(done))
+    await world.project(batch=batch)
+    assert row(world.path, "done")["status"] == "archived"
+    assert row(world.path, "done")["version"] == done.state.n + 1
+
+
 # --- the file and the stream -----------------------------------------------------------------------------------
 
 
@@ -309,6 +320,30 @@ async def test_a_file_made_from_another_stream_is_refused_with_what_to_do(
     monkeypatch.setattr(world.feed, "created", another)
     with pytest.raises(OperatorError, match=r"stageflow rebuild.*remove the file"):
         await Projector(world.feed, world.bus.definitions, Store(world.path)).run()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(LogRecreated("no stream"), "first engine that connects"), (Unanswered("nobody there"), "nobody there")],
+)
+async def test_a_projector_waits_for_a_bus_that_is_not_there_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch, trouble: BusError, said: str
+) -> None:
+    await world.mingle(many())
+    asked = asyncio.Event()
+
+    async def away() -> NoReturn:
+        asked.set()
+        raise trouble
+
+    with monkeypatch.context() as early:
+        early.setattr(world.feed, "created", away)
+        async with world.projecting() as projector:
+            await asked.wait()
+            assert said in (projector.problem or "")
+            early.undo()
+            await projector.caught_up(await world.feed.last())
+            assert projector.problem is None
 
 
 async def test_a_stream_that_ends_below_the_checkpoint_is_another_one(world: World) -> None:
