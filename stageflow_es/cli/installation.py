@@ -82,8 +82,9 @@ class Installation:
             task.result()
 
     async def _start(self) -> None:
-        await asyncio.to_thread(self.server.start)
-        self._running.push_async_callback(asyncio.to_thread, self.server.stop)
+        starting = asyncio.ensure_future(asyncio.to_thread(self.server.start))
+        self._running.push_async_callback(self._stop_server, starting)
+        await asyncio.shield(starting)
         self._tasks.append(asyncio.create_task(self._watch_server()))
         self._running.callback(self._tasks[-1].cancel)
         bus = await JetStreamBus.connect(self.url, self._bus)
@@ -96,6 +97,11 @@ class Installation:
         await self._run_queries(bus, feed)
         if self._metrics is not None:
             await self._serve_metrics(self._metrics)
+
+    async def _stop_server(self, starting: asyncio.Future[str]) -> None:
+        """A thread that starts it goes on when whoever waits for it is cancelled: what it started would be left."""
+        await asyncio.wait({starting})
+        await asyncio.to_thread(self.server.stop)
 
     async def _watch_server(self) -> None:
         """End when the server ends by itself: everything else would wait for it for ever."""

@@ -22,8 +22,8 @@ PATIENCE = 2.0
 LAST = 5.0
 """Seconds for the rest, threads among them, before the process is ended."""
 
-_left: list[asyncio.AbstractEventLoop] = []
-"""Loops whose tasks did not end, kept to the last: a task that is forgotten says so on stderr."""
+_left: list[tuple[asyncio.AbstractEventLoop, int]] = []
+"""Loops whose tasks did not end, kept to the last: a task that is forgotten says so on stderr. And the exit code."""
 
 
 def run_stages(main: Coroutine[Any, Any, int], *, fault: int) -> int:
@@ -42,8 +42,7 @@ def run_stages(main: Coroutine[Any, Any, int], *, fault: int) -> int:
         if runner.run(_ended()):
             loop.close()  # `runner.close()` would wait for threads
         else:
-            _left.append(loop)
-            atexit.register(_end, code)
+            _left.append((loop, code))
 
 
 async def _ended() -> bool:
@@ -58,6 +57,12 @@ async def _ended() -> bool:
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), PATIENCE)
     return True
+
+
+@atexit.register  # before stages are loaded: what they registered comes first
+def _end_what_is_left() -> None:
+    for _, code in _left:
+        _end(code)
 
 
 def _end(code: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from asyncio import timeout
 from pathlib import Path
 
@@ -77,3 +78,32 @@ async def test_a_child_that_does_not_end_when_it_is_to_is_killed(
     await stubborn.stop()
     with pytest.raises(OperatorError, match="the stubborn one has ended, with exit code -9"):
         await stubborn.wait()
+
+
+async def test_an_installation_given_up_while_its_server_starts_leaves_no_server(tmp_path: Path) -> None:
+    installation = Installation(tmp_path, port=0)
+    server, loop = installation.server, asyncio.get_running_loop()
+    begun, go, over = asyncio.Event(), threading.Event(), threading.Event()
+    start = server.start
+
+    def start_when_told() -> str:
+        loop.call_soon_threadsafe(begun.set)
+        go.wait(20)
+        try:
+            return start()
+        finally:
+            over.set()
+
+    server.start = start_when_told  # type: ignore[method-assign]
+    entering = asyncio.create_task(installation.__aenter__())
+    try:
+        async with timeout(20):
+            await begun.wait()
+            entering.cancel()
+            go.set()
+            with pytest.raises(asyncio.CancelledError):
+                await entering
+            assert await asyncio.to_thread(over.wait, 20)
+        assert server.pid is None
+    finally:
+        await asyncio.to_thread(server.stop)
