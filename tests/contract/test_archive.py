@@ -275,6 +275,45 @@ async def test_without_its_file_a_session_is_not_purged(cluster: Cluster, tmp_pa
     assert len(await cluster.history("s1")) == 1
 
 
+async def test_with_another_file_than_the_one_its_last_event_names_a_session_is_not_purged(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cluster.engine()
+    history = await finished(cluster)
+    events: Any = Fragile(cluster.bus.events, "forget", "before")
+    with pytest.raises(OperatorError):
+        await Archivist(events, cluster.bus.definitions, cluster.bus.commands.reject, tmp_path / "one").archive("s1")
+    monkeypatch.setattr(exports, "__version__", "0.0.1")
+    with pytest.raises(NotArchived, match="name the directory that file is in"):
+        await archivist(cluster.bus, tmp_path / "two").archive("s1")
+    assert len(await cluster.history("s1")) == len(history) + 1
+    await archivist(cluster.bus, tmp_path / "one").archive("s1")
+    assert len(await cluster.history("s1")) == 1
+
+
+async def test_where_no_file_can_be_written_the_operator_is_told_and_the_history_stays(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    await cluster.engine()
+    history = await finished(cluster)
+    (tmp_path / "archive").write_text("a file")
+    with pytest.raises(OperatorError, match="s1 cannot be written"):
+        await archivist(cluster.bus, tmp_path / "archive").archive("s1")
+    assert len(await cluster.history("s1")) == len(history)
+
+
+async def test_a_history_that_is_broken_stays_as_it_is(cluster: Cluster, tmp_path: Path) -> None:
+    await cluster.engine()
+    history = await finished(cluster)
+    head = await cluster.bus.events.head("s1")
+    assert head is not None
+    await cluster.bus.events.append("s1", [history[-1]], head.seq)
+    with pytest.raises(NotArchived, match="its history is broken"):
+        await archivist(cluster.bus, tmp_path).archive("s1")
+    assert len(await cluster.history("s1")) == len(history) + 1
+    assert files(tmp_path) == []
+
+
 async def test_another_history_in_the_way_is_not_written_over(cluster: Cluster, tmp_path: Path) -> None:
     await cluster.engine()
     await finished(cluster)
