@@ -204,3 +204,14 @@ async def test_a_session_tells_the_paths_of_its_artifacts() -> None:
     assert session.artifact_paths == []
     await session.run()
     assert session.artifact_paths == ["a", "b.c"]
+
+
+async def test_a_handler_that_raises_ends_the_run_of_a_session_that_waits() -> None:
+    def handler(event: Event) -> None:
+        if event.type == "waiting_for_input":
+            raise ValueError("not that one")
+
+    session = Session("s", asking(), event_handler=handler)
+    with pytest.raises(ValueError, match="not that one"):
+        await asyncio.wait_for(session.run(), 20)
+    assert session.waiting_for == ["go"]

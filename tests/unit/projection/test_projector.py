@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from stageflow_es.engine.ports import BusError, LogRecreated, Unanswered
 from stageflow_es.errors import OperatorError
@@ -233,6 +234,37 @@ async def test_a_session_whose_definition_is_nowhere_is_broken_and_the_others_ar
     await world.project()
     assert row(world.path, "poor")["status"] == "broken"
     assert stranger.digest in row(world.path, "poor")["error"]
+    assert row(world.path, "finished")["status"] == "completed"
+
+
+@pytest.mark.parametrize("stored", [b"nonsense", b"\xff", b"[]", b"{}", b'{"entry":1,"nodes":[{}]}'])
+async def test_a_session_whose_definition_is_none_is_broken_and_the_others_are_not(world: World, stored: bytes) -> None:
+    digest = await world.bus.definitions.put(stored)
+    poor = session("poor", begin())
+    await world.append("poor", *(data.replace(STAGES.digest.encode(), digest.encode()) for data in poor.history))
+    await world.mingle(many())
+    await world.project()
+    assert row(world.path, "poor")["status"] == "broken"
+    assert row(world.path, "finished")["status"] == "completed"
+
+
+async def test_a_definition_that_the_bus_does_not_give_is_waited_for_and_that_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stageflow_es.projection.projector.DEFINITION_WITHIN", 0.01)
+    await world.mingle(many())
+    get, silences = world.bus.definitions.get, iter(range(2))
+
+    async def late(digest: str) -> bytes | None:
+        for _ in silences:
+            await asyncio.Event().wait()
+        return await get(digest)
+
+    monkeypatch.setattr(world.bus.definitions, "get", late)
+    with capture_logs() as logs:
+        await world.project()
+    said = [line["problem"] for line in logs if line["event"] == "projection_interrupted"]
+    assert said == [f"the definition {STAGES.digest} cannot be read from the bus"] * 2
     assert row(world.path, "finished")["status"] == "completed"
 
 
