@@ -82,7 +82,7 @@ class Installation:
             task.result()
 
     async def _start(self) -> None:
-        starting = asyncio.ensure_future(asyncio.to_thread(self.server.start))
+        starting = asyncio.get_running_loop().run_in_executor(None, self.server.start)
         self._running.push_async_callback(self._stop_server, starting)
         await asyncio.shield(starting)
         self._tasks.append(asyncio.create_task(self._watch_server()))
@@ -110,8 +110,8 @@ class Installation:
 
     async def _run_engine(self, bus: JetStreamBus) -> None:
         engine = Engine(bus, name=self._name)
-        await engine.start()
         self._running.push_async_callback(_hand_over, engine)
+        await engine.start()
         self._tasks.append(asyncio.create_task(engine.wait()))
 
     async def _run_projector(self, bus: JetStreamBus, feed: JetStreamEventFeed) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-from contextlib import suppress
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stageflow_es.cli import console
 from stageflow_es.cli.options import DEFAULT_PREFIX, OK, add_json, add_prefix, add_stages
@@ -67,7 +68,9 @@ async def _serve(args: argparse.Namespace) -> int:
     installation = Installation(
         args.directory, port=args.port, prefix=args.prefix, partitions=args.partitions, metrics=metrics
     )
-    async with installation:
+    async with AsyncExitStack() as running:
+        if not await _unless(asked, running.enter_async_context(installation)):
+            return OK
         settle()
         if args.json:
             _emit(args, installation)
@@ -84,6 +87,22 @@ async def _serve(args: argparse.Namespace) -> int:
         if not args.json:
             console.note("stopping")
     return OK
+
+
+async def _unless(asked: asyncio.Event, start: Coroutine[Any, Any, object]) -> bool:
+    """Whether it has started: to be asked to stop gives it up, for a projection that is made anew may take long."""
+    starting, stopping = asyncio.create_task(start), asyncio.create_task(asked.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+    if starting.cancelled():
+        return False
+    starting.result()
+    return True
 
 
 def _emit(args: argparse.Namespace, installation: Installation) -> None:

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import threading
+from argparse import Namespace
 from asyncio import timeout
 from pathlib import Path
 
 import pytest
 
 from stageflow_es.bus.jetstream import EmbeddedServer
-from stageflow_es.cli import child, projector
+from stageflow_es.cli import child, projector, up
 from stageflow_es.cli.child import Child
 from stageflow_es.cli.installation import Installation
 from stageflow_es.engine import engine
@@ -107,3 +108,26 @@ async def test_an_installation_given_up_while_its_server_starts_leaves_no_server
         assert server.pid is None
     finally:
         await asyncio.to_thread(server.stop)
+
+
+async def test_stageflow_up_that_is_to_stop_while_it_starts_gives_up_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def make_anew_for_ever(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Installation, "_run_projector", make_anew_for_ever)
+    monkeypatch.setattr("stageflow_es.log.log_warnings", lambda: None)
+    args = Namespace(directory=tmp_path, port=0, prefix="t", partitions=2, metrics=None, json=True)
+    serving = asyncio.create_task(up._serve(args))
+    try:
+        async with timeout(20):
+            await begun.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await serving == 0
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
