@@ -19,9 +19,12 @@ from stageflow_es.cli.child import Child
 from stageflow_es.client import Client, connect
 from stageflow_es.engine import Engine
 from stageflow_es.errors import OperatorError
+from stageflow_es.log import logger
 from stageflow_es.metrics import Listen, MetricsServer, Observer
-from stageflow_es.projection import Health, Outdated, Queries, Reader, Store, endpoints, rebuild
+from stageflow_es.projection import Damaged, Health, Outdated, Queries, Reader, Store, endpoints, rebuild
 from stageflow_es.stages import catalog
+
+log = logger(__name__)
 
 DATABASE = "projection.db"
 """The projection's file in the directory."""
@@ -118,7 +121,8 @@ class Installation:
         store = Store(self._database)
         try:
             await store.checkpoint()
-        except Outdated:
+        except (Damaged, Outdated) as problem:
+            log.warning("projection_rebuilt", reason=str(problem))
             await rebuild(self._database, feed, bus.definitions)
         finally:
             await store.close()

@@ -82,8 +82,9 @@ async def _serve(args: argparse.Namespace) -> int:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        for task in done:
-            task.result()
+        if not asked.is_set():  # whoever ends all of it at once ends what it runs, too
+            for task in done:
+                task.result()
         if not args.json:
             console.note("stopping")
     return OK

@@ -148,8 +148,8 @@ class Projector:
         if now - self._looked < LOOK_EVERY:
             return
         self._looked = now
-        if await self._store.checkpoint() != position:
-            raise Overtaken("the file was replaced, or another projector has moved its checkpoint")
+        if (await self._store.checkpoint()).making != position.making:
+            raise Overtaken("the file was replaced")
 
     def _next_limit(self, events: int, changes: Sequence[Change]) -> int:
         size = sum([len(change.image) for change in changes if change.image is not None])

@@ -16,7 +16,8 @@ import pytest
 from stageflow_es.bus.jetstream import EmbeddedServer
 from stageflow_es.cli import child, projector, up
 from stageflow_es.cli.child import Child
-from stageflow_es.cli.installation import Installation
+from stageflow_es.cli.installation import DATABASE, Installation
+from stageflow_es.client import connect
 from stageflow_es.engine import engine
 from stageflow_es.errors import OperatorError
 
@@ -131,3 +132,13 @@ async def test_stageflow_up_that_is_to_stop_while_it_starts_gives_up_and_ends(
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_an_installation_whose_projection_is_damaged_makes_it_anew(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).write_bytes(b"scribble " * 5000)
+    async with Installation(tmp_path, port=0) as installation, connect(installation.url) as client:
+        session = await client.start({"entry": "end", "nodes": [{"id": "end", "type": "terminal"}]})
+        async with timeout(20):
+            while (row := await session.get()) is None or row.status != "completed":
+                await asyncio.sleep(0.02)
+    assert (tmp_path / f"{DATABASE}.old").read_bytes().startswith(b"scribble")
