@@ -63,11 +63,7 @@ async def project(wiring: Wiring, asked: asyncio.Event) -> None:
         if not renewing.done():
             return
         renewing.result()
-        projector = Projector(wiring.feed, wiring.definitions, store)
-        running = asyncio.create_task(projector.run())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await projector.stop()
-        await running
+        await Projector(wiring.feed, wiring.definitions, store).run_until(asked)
     finally:
         stopping.cancel()
         renewing.cancel()

@@ -31,12 +31,8 @@ async def follow(url: str, prefix: str, database: Path, asked: asyncio.Event) ->
     try:
         link = await Link.open(connection, settings.request_timeout)
         projector = Projector(JetStreamEventFeed(link, settings), JetStreamDefinitions(link, Names(prefix)), store)
-        running, stopping = asyncio.create_task(projector.run()), asyncio.create_task(asked.wait())
         settle()
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await projector.stop()
-        await running
+        await projector.run_until(asked)
         await link.close()
     finally:
         await store.close()

@@ -101,36 +101,24 @@ class Hearing:
         return len(listeners) == len(self._all)
 
     async def _listen(self, subjects: tuple[str, str], listeners: list[Listener], only: _Ear | None) -> None:
-        for kind, subject in list(enumerate(subjects))[len(listeners) :]:
-            heard = self._of_one(bool(kind), only) if only is not None else self._of_all(bool(kind), subject)
-            listeners.append(await self._client.listen_to_parts(subject, heard))
+        for rejected, subject in list(enumerate(subjects))[len(listeners) :]:
+            taking = self._taking(bool(rejected), subject, only)
+            listeners.append(await self._client.listen_to_parts(subject, taking))
 
-    @staticmethod
-    def _of_one(rejected: bool, ear: _Ear) -> TakeParts:
-        """Takes what comes to a session's own subscription."""
-
-        def heard(subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
-            if not rejected:
-                ear.last = data
-            for take in tuple(ear.takes):
-                take(rejected, data)
-
-        return heard
-
-    def _of_all(self, rejected: bool, pattern: str) -> TakeParts:
-        """Takes what comes for all who have no subscriptions of their own."""
+    def _taking(self, rejected: bool, pattern: str, only: _Ear | None) -> TakeParts:
+        """`only`: whose subscription it is; None: that of all who have none of their own."""
         before, ears = pattern.rindex(".") + 1, self._ears
 
-        def heard(subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
-            ear = ears.get(subject[before:])
-            if ear is None or ear.own:
+        def taking(subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
+            ear = only or ears.get(subject[before:])
+            if ear is None or (only is None and ear.own):
                 return
             if not rejected:
                 ear.last = data
             for take in tuple(ear.takes):
                 take(rejected, data)
 
-        return heard
+        return taking
 
     async def _sweep(self) -> None:
         """Stop to hear what nobody came back to, until nothing is left of that."""

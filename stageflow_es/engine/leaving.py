@@ -28,7 +28,8 @@ _left: list[tuple[asyncio.AbstractEventLoop, int]] = []
 
 def run_stages(main: Coroutine[Any, Any, int], *, fault: int) -> int:
     """`asyncio.run(main)`, as the last thing a process does. Seconds later the process has ended, with what `main`
-    returned, or with `fault` where that raised."""
+    returned, or with `fault` where that raised. Where a thread would hold it up, what was registered with `atexit` is
+    left out."""
     code = fault
     runner = asyncio.Runner()
     try:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PATIENCE = 5.0
-"""Seconds for a stage to end, of itself, after its time was over: it may have to clear up."""
+"""Seconds for a stage to end, of itself, after its time was over: it may have to clear up. They go on while it waits
+for something recorded."""
 
 
 class Stopwatch:

@@ -77,6 +77,14 @@ class Projector:
                 log.warning("projection_interrupted", problem=self.problem, seq=self.position.seq, again_in=pause)
                 await asyncio.sleep(pause)
 
+    async def run_until(self, asked: asyncio.Event) -> None:
+        """`run` until that is set."""
+        running, stopping = asyncio.create_task(self.run()), asyncio.create_task(asked.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await self.stop()
+        await running
+
     async def stop(self) -> None:
         """Let `run` finish what it has begun to write, and return."""
         self._stopping = True
